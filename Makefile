@@ -1,0 +1,68 @@
+# em_assets: `make` lists the targets. Everything runs from ./.venv, made from the lock files by plain pip.
+.DEFAULT_GOAL := help
+.PHONY: help demo test ui live soak lint types format lock clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+ORIGIN ?=
+STORE ?= store
+
+export DAGSTER_HOME := $(CURDIR)
+export EM_ASSETS_STORE := $(STORE)
+ifneq ($(ORIGIN),)
+export EM_ASSETS_ORIGIN := $(ORIGIN)
+endif
+
+DATASETS := $(sort $(basename $(notdir $(wildcard em_assets/datasets/*.toml))))
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
+	$(PYTHON) -m venv .venv
+
+.venv/.runtime: requirements.lock pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps -e .
+	touch $@
+
+.venv/.dev: requirements-dev.lock .venv/.runtime
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements-dev.lock
+	touch $@
+
+demo: .venv/.runtime ## the whole graph for the seven sample datasets, through Dagster, into ./store
+	EM_ASSETS_ORIGIN=sample $(BIN)/em-assets fetch $(DATASETS)
+
+ui: .venv/.runtime ## Dagster's UI on the same home and store: make ui [ORIGIN=public STORE=folder]
+	$(BIN)/python -m em_assets.defs.home
+	$(BIN)/dagster dev -w workspace.yaml
+
+test: .venv/.dev lint types ## lint, types and every test that needs no network
+	$(BIN)/python -m pytest
+
+lint: .venv/.dev ## ruff: rules and layout
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/.dev ## mypy --strict
+	$(BIN)/mypy
+
+format: .venv/.dev ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+live: .venv/.dev ## ask the real archives whether they still say what the registry says (needs the internet)
+	EM_ASSETS_ORIGIN=public $(BIN)/python -m pytest -m network -s em_assets_tests/test_live.py
+
+soak: .venv/.dev ## the long campaigns
+	$(BIN)/python -m pytest -m soak
+
+lock: ## resolve the lock files anew (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-emit-index-url \
+	  --no-annotate --custom-compile-command 'make lock' pyproject.toml -o requirements-dev.lock
+	uv pip compile --quiet --universal --python-version 3.11 --extra sample --generate-hashes --no-emit-index-url \
+	  --no-annotate --custom-compile-command 'make lock' -c requirements-dev.lock pyproject.toml -o requirements.lock
+
+clean: ## forget the environment, the store and what Dagster kept
+	rm -rf .venv store storage history logs schedules .telemetry .logs_queue

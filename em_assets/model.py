@@ -1,0 +1,218 @@
+"""The words of the catalog: what a source, a file, a tag, a claim and a volume's record are.
+
+Lengths are nanometres, axes are z, y, x, sizes are bytes. Unknown is None and stays None.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+ZYX = tuple[int, int, int]
+"""Three whole numbers of voxels: z, y, x."""
+
+FloatZYX = tuple[float, float, float]
+"""Three lengths in nanometres: z, y, x."""
+
+PartialFloatZYX = tuple[float | None, float | None, float | None]
+"""Three lengths in nanometres, each None where nobody witnessed it."""
+
+Content = Literal["em", "labels", "fluorescence"]
+ClaimKind = Literal["file", "archive", "publisher", "recorded", "derived"]
+
+NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_]*")
+"""Names of datasets: they are partition keys, folder names and SQL values, so Dagster's own laxer rule is too wide."""
+
+VOLUME_NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+"""Names of volumes: a folder name on every system; VISoR's `slice_1_stack_1.405nm_10X` must fit."""
+
+DEFAULT_MAX_BYTES = 20_000_000_000
+
+
+def _volume_name(value: str) -> str:
+    if not VOLUME_NAME_PATTERN.fullmatch(value):
+        raise ValueError(f"{value!r} is no volume name: letters, digits, '_', '.', '+', '-' expected")
+    return value
+
+
+VolumeName = Annotated[str, AfterValidator(_volume_name)]
+
+
+class Frozen(BaseModel):
+    """A value: it never changes, and a key that is not declared is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Statement(Frozen):
+    """What somebody says of one field, and where they say it."""
+
+    field: str
+    value: JsonValue
+    unit: str | None = None
+    at: str
+    volume: VolumeName | None = None
+
+
+class Source(Frozen):
+    """Where one volume, or several, of a dataset come from.
+
+    Attributes
+    ----------
+    kind
+        `files`: a file or a tree of files, fetched whole. `cutout`: a box of a remote volume.
+    url
+        A file, a folder, `s3://`, `gs://`, `ftp://`, `https://`, `file://` or a path.
+    fallback_urls
+        Other addresses of the same bytes, asked when `url` does not answer.
+    include, exclude
+        Globs on paths below `url`: `*` stays inside a folder, `**` crosses folders.
+    volume
+        Name of the volume; None lets the files name theirs.
+    content, labels_of
+        What the voxels are; labels name the volume that they label.
+    is_volume
+        False for files that are kept with their tags but hold no voxels of their own.
+    max_bytes
+        A plan above it is refused.
+    shape_zyx, sample_shape_zyx, start_zyx, seed
+        For a cut-out: the box's shape (the second one for the sample origin's smaller volume), and its start; without a
+        start the seed draws one.
+    """
+
+    kind: Literal["files", "cutout"] = "files"
+    url: str
+    fallback_urls: tuple[str, ...] = ()
+    include: tuple[str, ...] = ("**",)
+    exclude: tuple[str, ...] = ()
+    volume: VolumeName | None = None
+    content: Content | None = None
+    labels_of: VolumeName | None = None
+    is_volume: bool = True
+    max_bytes: int = Field(default=DEFAULT_MAX_BYTES, gt=0)
+    shape_zyx: ZYX | None = None
+    sample_shape_zyx: ZYX | None = None
+    start_zyx: ZYX | None = None
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Source":
+        if self.kind == "cutout" and self.shape_zyx is None:
+            raise ValueError("shape_zyx: a cutout needs the shape of its box")
+        if self.kind == "files" and (self.shape_zyx or self.sample_shape_zyx or self.start_zyx):
+            raise ValueError('shape_zyx, sample_shape_zyx, start_zyx: only for kind = "cutout"')
+        for shape in (self.shape_zyx, self.sample_shape_zyx):
+            if shape and min(shape) < 1:
+                raise ValueError(f"shape_zyx: {list(shape)} has an axis below 1")
+        if (self.content == "labels") != (self.labels_of is not None):
+            raise ValueError('labels_of: content = "labels" and labels_of = "<volume>" belong together')
+        return self
+
+
+class RemoteFile(Frozen):
+    """A file as its source lists it: nothing downloaded yet.
+
+    `validator` is what tells a changed file from an unchanged one without its bytes (ETag, generation, modification
+    time); `url` is the public address whatever the origin, so that manifests of two origins can be compared.
+    """
+
+    path: str
+    url: str
+    size_bytes: int | None
+    validator: str | None
+
+
+class RawFile(Frozen):
+    """A file that is held whole: one row of a dataset's manifest. `path` is relative to `raw/<dataset>/files/`."""
+
+    path: str
+    url: str
+    size_bytes: int
+    sha256: str
+    validator: str | None
+    source: int
+
+
+class Tag(NamedTuple):
+    """One original tag of a file, its declared type kept.
+
+    `container` is the part of the file that holds it (`page 3`, `header`, `s0/.zarray`, …), `path` its name there.
+    `value` is str, int, float, bool, None, or a list or dict of these.
+    """
+
+    container: str
+    path: str
+    value: Any
+    type: str
+
+
+class Witness(NamedTuple):
+    """What one tag says of one field: `unit` as written, `locator` finds the tag again, `raw` is its text."""
+
+    field: str
+    value: Any
+    unit: str | None
+    locator: str
+    raw: str
+
+
+class Claim(Frozen):
+    """What one source says of one field of a dataset or, when `volume` is given, of one volume."""
+
+    dataset: str
+    volume: str | None
+    field: str
+    value: JsonValue
+    unit: str | None = None
+    kind: ClaimKind
+    said_by: str
+    locator: str
+    raw: str
+    origin: str
+
+
+class VolumeRecord(Frozen):
+    """What is true of one volume, as far as anyone witnessed it."""
+
+    dataset: str
+    volume: str
+    origin: str
+    title: str | None = None
+    technique: str | None = None
+    organism: str | None = None
+    content: Content | None = None
+    labels_of: str | None = None
+    shape_zyx: ZYX | None = None
+    dtype: str | None = None
+    voxel_size_zyx_nm: PartialFloatZYX = (None, None, None)
+    licence: str | None = None
+    doi: str | None = None
+    source_n_levels: int | None = None
+    source_chunks: str | None = None
+    source_compressor: str | None = None
+    n_files: int | None = None
+    source_bytes: int | None = None
+    citation: str | None = None
+
+
+class Conflict(Frozen):
+    """Two claims of one field that differ beyond its tolerance."""
+
+    dataset: str
+    volume: str | None
+    field: str
+    value: JsonValue
+    said_by: str
+    other_value: JsonValue
+    other_said_by: str
+    is_settled: bool
+    rule: str
+
+
+def known(voxel_size_zyx_nm: Sequence[float | None]) -> FloatZYX | None:
+    """The triple where all three axes are known; None otherwise."""
+    z, y, x = voxel_size_zyx_nm
+    if z is None or y is None or x is None:
+        return None
+    return (z, y, x)
