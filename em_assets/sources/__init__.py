@@ -1,0 +1,202 @@
+"""Where bytes come from: what a source holds now, and its files fetched whole. One module a kind of source.
+
+A kind is a module with these names::
+
+    observe(source, prefix, origin, patience)  what the source holds now: nothing but metadata is downloaded
+    fetch(job)                                 what is not held yet; rows of everything that the source holds
+"""
+
+import hashlib
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from em_assets.errors import SourceMissingError
+from em_assets.model import RawFile, RemoteFile, Source
+from em_assets.sources import cutout, files
+from em_assets.sources.job import Job
+from em_assets.sources.manifest import FILES, Journal, read_fingerprint, read_manifest, write_manifest
+from em_assets.sources.origins import Origin
+from em_assets.sources.paths import refuse_twins
+from em_assets.sources.transfer import PARTIAL
+from em_assets.sources.wire import PATIENCE, Patience
+
+__all__ = [
+    "SOURCES",
+    "Acquired",
+    "Observation",
+    "acquire",
+    "observe",
+    "read_fingerprint",
+    "read_manifest",
+    "source_prefixes",
+]
+
+
+class Kind(Protocol):
+    """What a kind of source offers."""
+
+    def observe(self, source: Source, prefix: str, origin: Origin, patience: Patience) -> tuple[RemoteFile, ...]:
+        """List what the source holds now."""
+
+    def fetch(self, job: Job) -> tuple[RawFile, ...]:
+        """Fetch what is not held yet."""
+
+
+SOURCES: dict[str, Kind] = {
+    "files": files,
+    "cutout": cutout,
+}
+
+
+class Observation(NamedTuple):
+    """What a dataset's sources hold now.
+
+    `fingerprint` changes when a path, a size or a validator does, and with nothing else: not with the origin's ports,
+    nor with the address that answered.
+    """
+
+    fingerprint: str
+    files: tuple[tuple[int, RemoteFile], ...]
+
+
+class Acquired(NamedTuple):
+    """What is held after fetching: all of it in `files`, of which `fetched` are new and `kept` were there."""
+
+    files: tuple[RawFile, ...]
+    fetched: int
+    kept: int
+    fetched_bytes: int
+    fingerprint: str
+
+
+def observe(sources: Sequence[Source], origin: Origin, *, patience: Patience = PATIENCE) -> Observation:
+    """Look at every source; nothing is downloaded but listings and metadata.
+
+    Raises
+    ------
+    SourceMissingError
+        A source is not there, not public, or holds nothing that is wanted.
+    SourceUnreachableError
+        A source does not answer.
+    SourceError
+        A name is refused, or two files would be one on some file system.
+    """
+    origin = _asked_once(origin)
+    found = tuple(
+        (index, remote)
+        for index, (source, prefix) in enumerate(zip(sources, source_prefixes(sources), strict=True))
+        for remote in SOURCES[source.kind].observe(source, prefix, origin, patience)
+    )
+    refuse_twins(remote.path for _, remote in found)
+    lines = sorted(f"{remote.path}\t{remote.size_bytes}\t{remote.validator}\n" for _, remote in found)
+    return Observation(hashlib.sha256("".join(lines).encode()).hexdigest(), found)
+
+
+def acquire(
+    sources: Sequence[Source],
+    origin: Origin,
+    raw_dir: Path,
+    *,
+    log: Callable[[str], None],
+    quarantine: Path | None = None,
+    patience: Patience = PATIENCE,
+) -> Acquired:
+    """Fetch what the manifest in `raw_dir` does not already hold as listed now, and bring the manifest up to date.
+
+    Parameters
+    ----------
+    log
+        Told how far it is, a line at a time.
+    quarantine
+        Where content that cannot be data is kept, with the reason; by default `quarantine/<dataset>` in the store.
+
+    Raises
+    ------
+    SourceMissingError
+        Also where a listing has shrunk: that is taken for an incomplete listing, never for a deletion.
+    PlanTooLargeError
+        A source holds more than its `max_bytes`.
+    IncompleteError
+        A file did not arrive as declared.
+    """
+    from filelock import FileLock
+
+    origin = _asked_once(origin)
+    raw_dir.mkdir(parents=True, exist_ok=True)
+    with FileLock(raw_dir / ".lock"):
+        _sweep(raw_dir / FILES)
+        observation = observe(sources, origin, patience=patience)
+        manifest = read_manifest(raw_dir) or ()
+        _refuse_shrunken(sources, observation, manifest, raw_dir)
+        journal = Journal(raw_dir)
+        held = {row.path: row for row in (*manifest, *journal.read())}
+        rows: list[RawFile] = []
+        arrived: list[RawFile] = []
+
+        def keep(row: RawFile) -> None:
+            journal.add(row)
+            arrived.append(row)
+
+        for index, (source, prefix) in enumerate(zip(sources, source_prefixes(sources), strict=True)):
+            job = Job(
+                source=source,
+                index=index,
+                prefix=prefix,
+                remotes=tuple(remote for at, remote in observation.files if at == index),
+                held=held,
+                files_dir=raw_dir / FILES,
+                quarantine=quarantine or raw_dir.parent.parent / "quarantine" / raw_dir.name,
+                origin=origin,
+                patience=patience,
+                log=log,
+                keep=keep,
+            )
+            rows += SOURCES[source.kind].fetch(job)
+        if tuple(rows) != manifest or read_fingerprint(raw_dir) != observation.fingerprint:
+            write_manifest(raw_dir, rows, observation.fingerprint)
+        journal.remove()
+    n_kept = len(rows) - len(arrived)
+    log(f"{len(arrived)} files fetched, {n_kept} kept")
+    fetched_bytes = sum(row.size_bytes for row in arrived)
+    return Acquired(tuple(rows), len(arrived), n_kept, fetched_bytes, observation.fingerprint)
+
+
+def source_prefixes(sources: Sequence[Source]) -> tuple[str, ...]:
+    """Folder of each source's raw files, with a slash; empty where there is one source, whose paths stay."""
+    if len(sources) == 1:
+        return ("",)
+    return tuple(f"{source.volume or index}/" for index, source in enumerate(sources))
+
+
+def _asked_once(origin: Origin) -> Origin:
+    """Keep each endpoint for as long as one observation or acquisition takes: asking may start or refresh a server."""
+    return replace(origin, endpoints=cache(origin.endpoints)) if origin.endpoints else origin
+
+
+def _refuse_shrunken(
+    sources: Sequence[Source], observation: Observation, manifest: tuple[RawFile, ...], raw_dir: Path
+) -> None:
+    listed = {remote.path for _, remote in observation.files}
+    cut = {index for index, source in enumerate(sources) if source.kind == "cutout"}
+    gone = [row for row in manifest if row.path not in listed and row.source not in cut]
+    if gone:
+        names = ", ".join(row.path for row in gone[:5]) + (", …" if len(gone) > 5 else "")
+        raise SourceMissingError(
+            f"{gone[0].url}: {len(gone)} of {len(manifest)} files that are held are no longer listed: {names}. "
+            f"A listing can be incomplete, so nothing was changed; to accept it, remove {raw_dir} and fetch again"
+        )
+
+
+def _sweep(files_dir: Path) -> None:
+    """Remove what a killed process left; the lock is held, so nobody else is writing."""
+    if not files_dir.exists():
+        return
+    for path in sorted(files_dir.rglob(".*")):
+        if PARTIAL.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+        elif path.name.startswith(cutout.STAGING_PREFIX) and path.parent == files_dir:
+            shutil.rmtree(path, ignore_errors=True)

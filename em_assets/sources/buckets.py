@@ -1,0 +1,178 @@
+"""S3 and Google Storage, anonymous, through obstore: it lists fast and refuses short bodies."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from em_assets.errors import SourceMissingError, SourceUnreachableError
+from em_assets.sources.globs import Wanted
+from em_assets.sources.origins import Location
+from em_assets.sources.wire import BLOCK_BYTES, Body, Entry, Patience
+
+if TYPE_CHECKING:
+    from obstore.store import GCSStore, S3Config, S3Store
+
+DEFAULT_REGION = "us-east-1"
+_STATUS = re.compile(r"status code: (401|403|404|410)")
+
+
+def entries(location: Location, wanted: Wanted, patience: Patience) -> list[Entry]:
+    """List the wanted objects below a prefix, or the one object that the address is.
+
+    An object's time of modification is its upload's, so only its ETag is a validator.
+
+    Raises
+    ------
+    SourceMissingError
+        No such bucket, or not public.
+    SourceUnreachableError
+        No answer, or one that says to come back later.
+    """
+    return patience(lambda: _entries(location, wanted, patience))
+
+
+@contextmanager
+def body(location: Location, patience: Patience) -> Iterator[Body]:
+    """Give the object's bytes."""
+    import obstore
+
+    bucket, key = _bucket_and_key(location.url)
+    with _named_errors(location.url):
+        answer = obstore.get(_store(location, bucket, patience), key)
+        yield Body(_chunks(answer, location.url), answer.meta["size"], _validators(answer.meta), ends_itself=True)
+
+
+def _entries(location: Location, wanted: Wanted, patience: Patience) -> list[Entry]:
+    import obstore
+
+    bucket, key = _bucket_and_key(location.url)
+    with _named_errors(location.url):
+        store = _store(location, bucket, patience)
+        if key and not key.endswith("/"):
+            single = _head(store, key)
+            if single is not None:
+                return [_entry("", single)]
+        root = f"{key.rstrip('/')}/" if key else ""
+        found: dict[str, Entry] = {}
+        for prefix in wanted.roots:
+            if prefix and prefix in wanted and (named := _head(store, root + prefix)) is not None:
+                found[prefix] = _entry(prefix, named)
+            for batch in obstore.list(store, prefix=(root + prefix) or None, chunk_size=1000):
+                for meta in batch:
+                    path = meta["path"].removeprefix(root)
+                    if path in wanted and not path.endswith("/"):
+                        found[path] = _entry(path, meta)
+    return [found[path] for path in sorted(found)]
+
+
+def _bucket_and_key(url: str) -> tuple[str, str]:
+    bucket, _, key = url.split("://", 1)[1].partition("/")
+    return bucket, key
+
+
+def _store(location: Location, bucket: str, patience: Patience) -> "S3Store | GCSStore":
+    if location.scheme == "gs":
+        return _google(bucket, patience)
+    return _s3(bucket, location.s3_endpoint, patience)
+
+
+@lru_cache(maxsize=16)
+def _s3(bucket: str, endpoint: str | None, patience: Patience) -> "S3Store":
+    from obstore.store import S3Store
+
+    config: S3Config = {"skip_signature": True, "virtual_hosted_style_request": False, "region": DEFAULT_REGION}
+    if endpoint:
+        config["endpoint"] = endpoint
+    else:
+        config["region"] = _region(bucket, patience)
+    return S3Store(
+        bucket,
+        config=config,
+        client_options=_client_options(patience, plain=endpoint is not None),
+        retry_config=_retry_config(),
+    )
+
+
+@lru_cache(maxsize=16)
+def _google(bucket: str, patience: Patience) -> "GCSStore":
+    from obstore.store import GCSStore
+
+    options = _client_options(patience, plain=False)
+    return GCSStore(bucket, skip_signature=True, client_options=options, retry_config=_retry_config())
+
+
+def _client_options(patience: Patience, *, plain: bool) -> Any:
+    return {
+        "allow_http": plain,
+        "connect_timeout": timedelta(seconds=patience.connect_s),
+        "timeout": timedelta(minutes=30),  # of a whole object
+    }
+
+
+def _retry_config() -> Any:
+    return {"max_retries": 1, "retry_timeout": timedelta(seconds=20)}  # `Patience` asks again, in one place for all
+
+
+def _region(bucket: str, patience: Patience) -> str:
+    """S3 names a bucket's region in every answer, even in a refusal."""
+    import requests
+
+    url = f"https://{bucket}.s3.amazonaws.com"
+    try:
+        answer = requests.head(url, timeout=(patience.connect_s, patience.read_s), allow_redirects=False)
+    except requests.RequestException as error:
+        raise SourceUnreachableError(f"s3://{bucket}: no answer ({error})") from error
+    return answer.headers.get("x-amz-bucket-region", DEFAULT_REGION)
+
+
+@contextmanager
+def _named_errors(url: str) -> Iterator[None]:
+    from obstore import exceptions
+
+    try:
+        yield
+    except (FileNotFoundError, exceptions.NotFoundError) as error:
+        raise SourceMissingError(f"{url}: HTTP 404, not there") from error
+    except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
+        raise SourceMissingError(f"{url}: HTTP 403, not public") from error
+    except exceptions.BaseError as error:
+        status = _STATUS.search(str(error))  # a refused listing has no class of its own
+        if status:
+            raise SourceMissingError(f"{url}: HTTP {status[1]}, not there or not public") from error
+        raise SourceUnreachableError(f"{url}: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split("\n", 1)[0]
+
+
+def _head(store: Any, key: str) -> Any:
+    import obstore
+    from obstore import exceptions
+
+    try:
+        return obstore.head(store, key)
+    except (FileNotFoundError, exceptions.NotFoundError):
+        return None
+
+
+def _entry(path: str, meta: Any) -> Entry:
+    return Entry(path, meta["size"], _validators(meta))
+
+
+def _validators(meta: Any) -> tuple[str, ...]:
+    etag = meta.get("e_tag")
+    return (f"etag:{etag}",) if etag else ()
+
+
+def _chunks(answer: Any, url: str) -> Iterator[bytes]:
+    from obstore import exceptions
+
+    try:
+        for chunk in answer.stream(min_chunk_size=BLOCK_BYTES):
+            yield bytes(chunk)
+    except exceptions.BaseError as error:
+        raise SourceUnreachableError(f"{url}: broke off ({_first_line(error)})") from error

@@ -1,0 +1,156 @@
+"""FTP, anonymous: sizes and times from MLSD, or from SIZE and MDTM where a server has no MLSD.
+
+ftplib takes "226 transfer complete" after half a file for success, so the caller compares bytes with the listed size.
+"""
+
+import ftplib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from urllib.parse import unquote, urlsplit
+
+from em_assets.errors import SourceMissingError, SourceUnreachableError
+from em_assets.sources.globs import Wanted
+from em_assets.sources.origins import Location
+from em_assets.sources.wire import BLOCK_BYTES, Body, Entry, Patience, modified
+
+PASSING_ERRORS: tuple[type[Exception], ...] = (
+    ftplib.error_temp,
+    ftplib.error_reply,
+    ftplib.error_proto,
+    EOFError,
+    OSError,
+)
+BROKEN_OFF: tuple[type[Exception], ...] = (ftplib.error_perm, *PASSING_ERRORS)
+NO_ANSWER: tuple[type[Exception], ...] = (ValueError, *PASSING_ERRORS)
+
+
+def entries(location: Location, wanted: Wanted, patience: Patience) -> list[Entry]:
+    """List the wanted files below a folder, or the one file that the address is.
+
+    Raises
+    ------
+    SourceMissingError
+        The server says that it is not there, or not public.
+    SourceUnreachableError
+        No answer, or one that says to come back later.
+    """
+    return patience(lambda: _entries(location, wanted, patience))
+
+
+@contextmanager
+def body(location: Location, patience: Patience) -> Iterator[Body]:
+    """Give the file's bytes, in binary mode."""
+    with _connected(location, patience) as (ftp, path):
+        size_bytes = _size(ftp, path)
+        with ftp.transfercmd(f"RETR {path}") as connection:
+            yield Body(_chunks(ftp, connection.recv, location.url), size_bytes)
+
+
+def _entries(location: Location, wanted: Wanted, patience: Patience) -> list[Entry]:
+    with _connected(location, patience) as (ftp, path):
+        if not path.endswith("/"):
+            size_bytes = _size(ftp, path)
+            if size_bytes is not None:
+                return [Entry("", size_bytes, _modified(ftp, path))]
+        root = path.rstrip("/") + "/"
+        return sorted(_walk(ftp, root, "", wanted), key=lambda entry: entry.path)
+
+
+@contextmanager
+def _connected(location: Location, patience: Patience) -> Iterator[tuple[ftplib.FTP, str]]:
+    """Give a session and the decoded path; what ftplib raises becomes one of our errors."""
+    parts = urlsplit(location.url)
+    ftp = ftplib.FTP(timeout=patience.connect_s)
+    try:
+        with _named_errors(location.url):
+            ftp.connect(parts.hostname or "", parts.port or ftplib.FTP_PORT)
+            ftp.login()
+            ftp.voidcmd("TYPE I")
+            ftp.timeout = patience.read_s
+            if ftp.sock is not None:
+                ftp.sock.settimeout(patience.read_s)
+            yield ftp, unquote(parts.path)
+        with suppress(*ftplib.all_errors):  # a politeness: what was asked for has arrived
+            ftp.quit()
+    finally:
+        ftp.close()
+
+
+@contextmanager
+def _named_errors(url: str) -> Iterator[None]:
+    try:
+        yield
+    except ftplib.error_perm as error:
+        raise SourceMissingError(f"{url}: FTP {error}; not there or not public") from error
+    except NO_ANSWER as error:
+        raise SourceUnreachableError(f"{url}: {error or 'the connection was closed'}") from error
+
+
+def _walk(ftp: ftplib.FTP, root: str, folder: str, wanted: Wanted) -> Iterator[Entry]:
+    for name, facts in _listed(ftp, root + folder):
+        path = folder + name
+        if facts.get("type") == "dir":
+            if wanted.may_hold(path):
+                yield from _walk(ftp, root, f"{path}/", wanted)
+        elif path in wanted:
+            size = facts.get("size")
+            size_bytes = int(size) if size else _size(ftp, root + path)
+            when = facts.get("modify")
+            yield Entry(path, size_bytes, _stamp(when) if when else _modified(ftp, root + path))
+
+
+def _listed(ftp: ftplib.FTP, folder: str) -> list[tuple[str, dict[str, str]]]:
+    try:
+        listed = list(ftp.mlsd(folder.rstrip("/") or "/", facts=["type", "size", "modify"]))
+    except ftplib.error_perm as error:
+        if not str(error).startswith(("500", "502", "504")):
+            raise
+        return _listed_by_name(ftp, folder)
+    return [(name, facts) for name, facts in listed if facts.get("type") in ("file", "dir")]
+
+
+def _listed_by_name(ftp: ftplib.FTP, folder: str) -> list[tuple[str, dict[str, str]]]:
+    """Names from LIST's last column; LIST's own sizes and dates have no common form, so SIZE and MDTM are asked."""
+    lines: list[str] = []
+    ftp.retrlines(f"LIST {folder}", lines.append)
+    ftp.voidcmd("TYPE I")  # retrlines has switched to text
+    found = []
+    for line in lines:
+        columns = line.split(maxsplit=8)
+        if len(columns) == 9 and columns[8] not in (".", ".."):
+            kind = {"d": "dir", "-": "file"}.get(line[0])
+            if kind:
+                found.append((columns[8], {"type": kind}))
+    return found
+
+
+def _size(ftp: ftplib.FTP, path: str) -> int | None:
+    try:
+        return ftp.size(path)
+    except ftplib.error_perm:
+        return None  # a folder, or nothing at all: listing it tells which
+
+
+def _modified(ftp: ftplib.FTP, path: str) -> tuple[str, ...]:
+    try:
+        return _stamp(ftp.voidcmd(f"MDTM {path}").split()[1])
+    except ftplib.error_perm:
+        return ()
+
+
+def _stamp(value: str) -> tuple[str, ...]:
+    """`20240115093000.123` is UTC by RFC 3659."""
+    try:
+        return (modified(datetime.strptime(value[:14], "%Y%m%d%H%M%S").replace(tzinfo=UTC)),)
+    except ValueError:
+        return ()
+
+
+def _chunks(ftp: ftplib.FTP, receive: Callable[[int], bytes], url: str) -> Iterator[bytes]:
+    try:
+        while chunk := receive(BLOCK_BYTES):
+            yield chunk
+        ftp.voidresp()
+    except BROKEN_OFF as error:
+        raise SourceUnreachableError(f"{url}: broke off ({error})") from error

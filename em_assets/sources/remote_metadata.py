@@ -1,0 +1,80 @@
+"""What a remote volume says of itself: the small files around its chunks, byte for byte."""
+
+import gzip
+import json
+from typing import Any
+
+from em_assets.errors import FormatError, SourceMissingError
+from em_assets.sources import web
+from em_assets.sources.origins import Location, Origin, locate
+from em_assets.sources.paths import below, safe_relative_path
+from em_assets.sources.wire import Patience
+
+MOST_METADATA_BYTES = 16 << 20
+_ROOT_DOCUMENTS = ("info", "zarr.json", ".zgroup", ".zattrs", ".zarray")
+_ARRAY_DOCUMENTS = ("zarr.json", ".zarray", ".zattrs")
+
+
+def documents_of(url: str, origin: Origin, patience: Patience) -> dict[str, bytes]:
+    """Name → bytes of the remote's metadata: its root's, and those of the levels that it names; sorted."""
+    location = readable(locate(url, origin))
+    found = {name: content for name in _ROOT_DOCUMENTS if (content := _document(location, name, patience)) is not None}
+    for path in _level_paths(url, found):
+        for name in _ARRAY_DOCUMENTS:
+            content = _document(location, f"{path}/{name}", patience)
+            if content is not None:
+                found[f"{path}/{name}"] = content
+    if not found:
+        names = ", ".join(_ROOT_DOCUMENTS)
+        raise SourceMissingError(f"{url}: no volume to cut from; none of {names} is there, or not public")
+    return dict(sorted(found.items()))
+
+
+def readable(location: Location) -> Location:
+    """Give an address that answers plain GET: public buckets do, path-style at an endpoint."""
+    if location.scheme != "s3":
+        return location
+    bucket, _, key = location.url.removeprefix("s3://").partition("/")
+    if location.s3_endpoint:
+        return Location(f"{location.s3_endpoint.rstrip('/')}/{bucket}/{key}")
+    return Location(f"https://{bucket}.s3.amazonaws.com/{key}")
+
+
+def scale_key(url: str, documents: dict[str, bytes]) -> str | None:
+    """Name that the remote gives its finest level; None where it has none."""
+    if "info" in documents:
+        try:
+            return str(_parsed(url, documents, "info")["scales"][0]["key"])
+        except (KeyError, IndexError, TypeError):
+            return None
+    return next(iter(_level_paths(url, documents)), None)
+
+
+def _document(location: Location, name: str, patience: Patience) -> bytes | None:
+    if location.scheme == "file":
+        path = location.path / name
+        return path.read_bytes() if path.is_file() else None
+    return patience(lambda: web.fetch_small(below(location.url, name), patience, MOST_METADATA_BYTES))
+
+
+def _level_paths(url: str, documents: dict[str, bytes]) -> list[str]:
+    """Paths of the arrays that a zarr group's multiscales name; none for precomputed, whose `info` says everything."""
+    try:
+        attributes = _parsed(url, documents, ".zattrs")
+        if "zarr.json" in documents:
+            attributes = _parsed(url, documents, "zarr.json")["attributes"]
+            attributes = attributes.get("ome", attributes)
+        datasets = attributes["multiscales"][0]["datasets"]
+        return [safe_relative_path(str(dataset["path"])) for dataset in datasets]
+    except (AttributeError, KeyError, IndexError, TypeError):
+        return []
+
+
+def _parsed(url: str, documents: dict[str, bytes], name: str) -> Any:
+    if name not in documents:
+        return {}
+    content = documents[name]
+    try:
+        return json.loads(gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content)
+    except (ValueError, OSError, EOFError) as error:
+        raise FormatError(f"{url}/{name}: JSON expected, found {documents[name][:60]!r}") from error

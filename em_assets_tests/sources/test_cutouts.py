@@ -1,0 +1,145 @@
+"""A box of a remote volume: where it was cut is recorded, and it is neither blank nor outside."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from em_assets.errors import OutOfBoundsError, PlanTooLargeError, SourceMissingError
+from em_assets.model import Source
+from em_assets.sources import Acquired, acquire, observe
+from em_assets.sources.origins import Origin
+from em_assets.sources.wire import Patience
+
+URL = "gs://bucket/em"
+SHAPE = (96, 128, 160)
+BOX = (32, 40, 50)
+
+
+@pytest.fixture
+def voxels() -> NDArray[np.uint8]:
+    """Textured, but blank in the lower half of x."""
+    voxels = np.random.default_rng(3).integers(1, 255, SHAPE, dtype=np.uint8)
+    voxels[:, :, :64] = 0
+    return voxels
+
+
+@pytest.fixture
+def remote(tmp_path: Path, voxels: NDArray[np.uint8]) -> Path:
+    """The volume as precomputed, two scales, below a bucket's HTTP form."""
+    import tensorstore as ts
+
+    folder = tmp_path / "archive" / "http" / "storage.googleapis.com" / "bucket" / "em"
+    folder.mkdir(parents=True)
+    for scale in (1, 2):
+        xyz = np.ascontiguousarray(voxels[::scale, ::scale, ::scale].transpose(2, 1, 0))
+        spec = {
+            "driver": "neuroglancer_precomputed",
+            "kvstore": {"driver": "file", "path": f"{folder}/"},
+            "store_data_equal_to_fill_value": True,
+            "multiscale_metadata": {"type": "image", "data_type": "uint8", "num_channels": 1},
+            "scale_metadata": {
+                "key": f"{8 * scale}nm",
+                "size": list(xyz.shape),
+                "resolution": [8 * scale] * 3,
+                "chunk_size": [32, 32, 32],
+                "encoding": "raw",
+            },
+        }
+        ts.open(spec, create=True, open=True).result()[..., 0].write(xyz).result()
+    return folder
+
+
+@pytest.fixture
+def cut(tmp_path: Path, archive: Origin, hurried: Patience, remote: Path):
+    def cut(source: Source, raw: str = "raw") -> Acquired:
+        return acquire([source], archive, tmp_path / raw, log=lambda line: None, patience=hurried)
+
+    return cut
+
+
+def crop(raw_dir: Path) -> tuple[NDArray[np.uint8], dict]:
+    import zarr
+
+    attributes = json.loads((raw_dir / "files" / "crop.zarr" / "zarr.json").read_text())["attributes"]
+    return zarr.open_array(raw_dir / "files" / "crop.zarr" / "s0", mode="r")[:], attributes
+
+
+def test_a_given_start_is_cut_and_recorded(tmp_path: Path, cut, voxels: NDArray[np.uint8], remote: Path) -> None:
+    got = cut(Source(kind="cutout", url=URL, shape_zyx=BOX, start_zyx=(10, 20, 70)))
+    pixels, attributes = crop(tmp_path / "raw")
+    assert np.array_equal(pixels, voxels[10:42, 20:60, 70:120])
+    recorded = attributes["em_assets_cutout"]
+    assert recorded["start_zyx"] == [10, 20, 70]
+    assert (recorded["url"], recorded["scale_key"], recorded["source_n_levels"]) == (URL, "8nm", 2)
+    transformations = attributes["ome"]["multiscales"][0]["datasets"][0]["coordinateTransformations"]
+    assert transformations[0]["scale"] == [8.0, 8.0, 8.0]
+    assert transformations[1]["translation"] == [80.0, 160.0, 560.0]
+    assert (tmp_path / "raw" / "files" / "source" / "info").read_bytes() == (remote / "info").read_bytes()
+    assert {row.path for row in got.files} >= {"source/info", "crop.zarr/zarr.json", "crop.zarr/s0/zarr.json"}
+
+
+def test_a_drawn_start_lies_on_the_chunk_grid_and_is_not_blank(tmp_path: Path, cut) -> None:
+    for seed in range(4):
+        cut(Source(kind="cutout", url=URL, shape_zyx=(32, 32, 32), seed=seed), raw=f"raw{seed}")
+        pixels, attributes = crop(tmp_path / f"raw{seed}")
+        start = attributes["em_assets_cutout"]["start_zyx"]
+        assert [at % 32 for at in start] == [0, 0, 0]
+        assert start[2] >= 64
+        assert pixels.min() != pixels.max()
+
+
+def test_the_same_seed_gives_the_same_bytes_and_a_second_time_nothing_is_read(cut) -> None:
+    source = Source(kind="cutout", url=URL, shape_zyx=BOX, seed=5)
+    one, other, again = cut(source, "one"), cut(source, "other"), cut(source, "one")
+    assert one.files == other.files == again.files
+    assert (again.fetched, again.kept) == (0, len(one.files))
+
+
+def test_the_fingerprint_follows_the_box_and_the_remotes_metadata(
+    archive: Origin, hurried: Patience, remote: Path
+) -> None:
+    source = Source(kind="cutout", url=URL, shape_zyx=BOX, seed=5)
+    before = observe([source], archive, patience=hurried).fingerprint
+    other_seed = observe([source.model_copy(update={"seed": 6})], archive, patience=hurried).fingerprint
+    (remote / "info").write_bytes((remote / "info").read_bytes() + b"\n")
+    assert len({before, other_seed, observe([source], archive, patience=hurried).fingerprint}) == 3
+
+
+def test_another_box_takes_the_place_of_the_first(tmp_path: Path, cut, voxels: NDArray[np.uint8]) -> None:
+    cut(Source(kind="cutout", url=URL, shape_zyx=BOX, start_zyx=(0, 0, 64)))
+    got = cut(Source(kind="cutout", url=URL, shape_zyx=(8, 8, 8), start_zyx=(1, 2, 90)))
+    assert np.array_equal(crop(tmp_path / "raw")[0], voxels[1:9, 2:10, 90:98])
+    assert got.kept == 0
+
+
+def test_the_sample_may_have_a_smaller_box(tmp_path: Path, cut) -> None:
+    cut(Source(kind="cutout", url=URL, shape_zyx=(1000, 1000, 1000), sample_shape_zyx=(16, 16, 16), seed=1))
+    assert crop(tmp_path / "raw")[0].shape == (16, 16, 16)
+
+
+@pytest.mark.parametrize("start", [None, (90, 0, 0)])
+def test_a_box_outside_the_volume_names_both(cut, start: tuple[int, int, int] | None) -> None:
+    shape = (8, 8, 8) if start else (97, 8, 8)
+    with pytest.raises(OutOfBoundsError, match=r"\(9[78], 8, 8\).*\(96, 128, 160\)"):
+        cut(Source(kind="cutout", url=URL, shape_zyx=shape, start_zyx=start))
+
+
+def test_a_volume_that_is_blank_everywhere_is_refused(cut, remote: Path, tmp_path: Path) -> None:
+    for chunk in remote.glob("*nm/*"):
+        chunk.write_bytes(bytes(chunk.stat().st_size))
+    with pytest.raises(SourceMissingError, match="all blank"):
+        cut(Source(kind="cutout", url=URL, shape_zyx=(32, 32, 32)))
+    assert not list((tmp_path / "raw").rglob("crop.zarr"))
+
+
+def test_a_box_above_max_bytes_is_refused_before_it_is_read(cut) -> None:
+    with pytest.raises(PlanTooLargeError, match=r"64,000 bytes.*max_bytes = 1,000"):
+        cut(Source(kind="cutout", url=URL, shape_zyx=BOX, max_bytes=1000))
+
+
+def test_no_volume_at_the_address_is_missing(archive: Origin, hurried: Patience, remote: Path) -> None:
+    with pytest.raises(SourceMissingError, match="gs://bucket/none"):
+        observe([Source(kind="cutout", url="gs://bucket/none", shape_zyx=BOX)], archive, patience=hurried)
