@@ -1,0 +1,75 @@
+"""SQL over the catalog: DuckDB reads the Parquet tables and nothing else."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from em_assets.errors import NotBuiltError, StoreError, UsageError
+from em_assets.settings import Settings
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+QUESTIONS = ("SELECT", "EXPLAIN")
+"""DuckDB's words for statements that change nothing; DESCRIBE, SHOW and SUMMARIZE are SELECT to it."""
+
+
+def query(sql: str, settings: Settings) -> "pa.Table":
+    """The rows that one SQL question has for its answer; each table of the catalog is a view of its own name.
+
+    Raises
+    ------
+    NotBuiltError
+        There is no catalog yet.
+    UsageError
+        DuckDB refuses the question; the message lists the tables.
+    StoreError
+        A table of the catalog cannot be read.
+    """
+    import duckdb
+
+    tables = _catalog_tables(settings.catalog_dir)
+    with duckdb.connect(":memory:") as connection:
+        _register(connection, tables)
+        _lock(connection)
+        try:
+            return _answer(connection, sql)
+        except duckdb.Error as error:
+            raise UsageError(f"{error}\n\nTables: {', '.join(tables)}") from error
+
+
+def _catalog_tables(folder: Path) -> dict[str, Path]:
+    tables = {path.stem: path for path in sorted(folder.glob("*.parquet")) if not path.name.startswith(".")}
+    if not tables:
+        raise NotBuiltError(f"{folder}: no catalog yet; `em-assets fetch DATASET` or `make demo` makes it")
+    return tables
+
+
+def _register(connection: "duckdb.DuckDBPyConnection", tables: dict[str, Path]) -> None:
+    """Make views of the tables. Arrow opens the files, so DuckDB itself needs no right to any."""
+    import pyarrow as pa
+    import pyarrow.dataset as arrow_dataset
+
+    for name, path in tables.items():
+        try:
+            connection.register(name, arrow_dataset.dataset(path, format="parquet"))
+        except (pa.ArrowInvalid, OSError) as error:
+            raise StoreError(f"{path}: not a readable Parquet file ({error}); materialize `catalog` again") from error
+
+
+def _lock(connection: "duckdb.DuckDBPyConnection") -> None:
+    # Without the first a question could name this module's own variables as tables.
+    connection.execute("SET python_enable_replacements = false")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+
+
+def _answer(connection: "duckdb.DuckDBPyConnection", sql: str) -> "pa.Table":
+    statements = connection.extract_statements(sql)
+    if len(statements) != 1:
+        raise UsageError(f"one SQL statement expected, found {len(statements)}: {sql!r}")
+    if statements[0].type.name not in QUESTIONS:
+        raise UsageError(f"a question expected, like SELECT …, DESCRIBE … or EXPLAIN …; found {sql!r}")
+    relation: Any = connection.sql(sql)
+    answer: pa.Table = relation.to_arrow_table()
+    return answer

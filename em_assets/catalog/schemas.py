@@ -1,0 +1,167 @@
+"""The fixed columns of every table, each with its type and what it means.
+
+A dataset's own tables: `ORIGINAL_TAGS`, `CLAIMS`, `RECORD`, `CONFLICTS`. The catalog's: `DATASETS`, `VOLUMES`, `TAGS`.
+Lengths are nanometres, axes z, y, x, sizes bytes; null is unknown. Shapes of chunks are text like `[64, 64, 64]`.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ColumnType = Literal["string", "int64", "float64", "bool"]
+
+
+class Column(NamedTuple):
+    """One column: its name, its type and what it means; `required` columns are never null."""
+
+    name: str
+    type: ColumnType
+    meaning: str
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class TableSchema:
+    """The columns of one table, in order."""
+
+    name: str
+    columns: tuple[Column, ...]
+
+    @property
+    def column_names(self) -> list[str]:
+        """The columns' names, in order."""
+        return [column.name for column in self.columns]
+
+    @cached_property
+    def arrow(self) -> "pa.Schema":
+        """The same as Arrow sees it."""
+        import pyarrow as pa
+
+        types = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_()}
+        return pa.schema([pa.field(column.name, types[column.type]) for column in self.columns])
+
+
+_DATASET = Column("dataset", "string", "name of the dataset: its TOML file's name", required=True)
+_ORIGIN = Column("origin", "string", "public, sample (made-up pixels), or the folder of a mirror", required=True)
+_TAG_COLUMNS = (
+    Column("file", "string", "path of the file below the dataset's raw files", required=True),
+    Column("container", "string", "part of the file that holds the tag: a page, a header, a node", required=True),
+    Column("path", "string", "the tag's name there", required=True),
+    Column("value", "string", "text as it is, anything else as JSON"),
+    Column("type", "string", "the type that the file declares", required=True),
+)
+
+ORIGINAL_TAGS = TableSchema("original_tags", _TAG_COLUMNS)
+"""Every tag of a dataset's files, in the files' own order."""
+
+CLAIMS = TableSchema(
+    "claims",
+    (
+        _DATASET,
+        Column("volume", "string", "the volume it is said of; null for the whole dataset"),
+        Column("field", "string", "the field of the record it speaks of", required=True),
+        Column("value", "string", "what is said, as JSON", required=True),
+        Column("unit", "string", "unit as written; null where none is"),
+        Column("kind", "string", "file, archive, publisher, recorded or derived", required=True),
+        Column("said_by", "string", "the file, page, archive or code that says it", required=True),
+        Column("locator", "string", "where in it: a tag's path, a JSON pointer, a key", required=True),
+        Column("raw", "string", "the text that was read", required=True),
+        _ORIGIN,
+    ),
+)
+"""What each source says of each field: one row a claim."""
+
+_RECORD_COLUMNS = (
+    _DATASET,
+    Column("volume", "string", "name of the volume in its dataset", required=True),
+    _ORIGIN,
+    Column("technique", "string", "how it was imaged: FIB-SEM, SBF-SEM, …"),
+    Column("organism", "string", "species"),
+    Column("content", "string", "em, labels or fluorescence"),
+    Column("labels_of", "string", "the volume that these labels belong to"),
+    Column("shape_z", "int64", "voxels along z"),
+    Column("shape_y", "int64", "voxels along y"),
+    Column("shape_x", "int64", "voxels along x"),
+    Column("voxel_size_z_nm", "float64", "step between slices, nanometres"),
+    Column("voxel_size_y_nm", "float64", "pixel height, nanometres"),
+    Column("voxel_size_x_nm", "float64", "pixel width, nanometres"),
+    Column("dtype", "string", "type of a voxel, as numpy names it"),
+    Column("source_n_levels", "int64", "levels of resolution that the source offers"),
+    Column("source_chunks", "string", "the source's own chunk shape, z, y, x"),
+    Column("source_compressor", "string", "the source's own compression"),
+    Column("n_files", "int64", "raw files that the volume is made of"),
+    Column("source_bytes", "int64", "bytes of these files"),
+)
+_RECORD_FURTHER_COLUMNS = (
+    Column("title", "string", "title of the dataset"),
+    Column("licence", "string", "licence of the data"),
+    Column("doi", "string", "DOI of the data"),
+    Column("citation", "string", "how to cite it"),
+)
+
+RECORD = TableSchema("record", _RECORD_COLUMNS + _RECORD_FURTHER_COLUMNS)
+"""What is true of each volume of a dataset, as far as anyone witnessed it."""
+
+CONFLICTS = TableSchema(
+    "conflicts",
+    (
+        _DATASET,
+        Column("volume", "string", "the volume in question; null for the whole dataset"),
+        Column("field", "string", "the field on which two sources differ", required=True),
+        Column("value", "string", "one value, as JSON: the winning one where the conflict is settled", required=True),
+        Column("said_by", "string", "who says it", required=True),
+        Column("other_value", "string", "the other value, as JSON", required=True),
+        Column("other_said_by", "string", "who says that", required=True),
+        Column("is_settled", "bool", "whether a rule decides between them; the field is null if not", required=True),
+        Column("rule", "string", "the rule that decides, or why none does", required=True),
+    ),
+)
+"""Claims that differ beyond their field's tolerance."""
+
+VOLUMES = TableSchema(
+    "volumes",
+    (
+        *_RECORD_COLUMNS,
+        Column("source_fingerprint", "string", "digest of the source's listing when it was fetched"),
+        Column("n_levels", "int64", "levels of the written volume"),
+        Column("chunk_shape", "string", "chunk shape of the written volume, z, y, x"),
+        Column("shard_shape", "string", "shard shape of the written volume; null where it is not sharded"),
+        Column("compressor", "string", "compression of the written volume"),
+        Column("url", "string", "where the written volume lies; null until it is"),
+        *_RECORD_FURTHER_COLUMNS,
+        Column("generation", "string", "digest of what the written volume was made from and how"),
+    ),
+)
+"""Every volume of every dataset: its record, and where it was written."""
+
+DATASETS = TableSchema(
+    "datasets",
+    (
+        _DATASET,
+        Column("title", "string", "title of the dataset"),
+        _ORIGIN,
+        Column("n_volumes", "int64", "volumes in it", required=True),
+        Column("n_files", "int64", "raw files held", required=True),
+        Column("source_bytes", "int64", "bytes of these files", required=True),
+        Column("source_url", "string", "public address of the source"),
+        Column("source_fingerprint", "string", "digest of the source's listing when it was fetched"),
+        Column("technique", "string", "techniques of its volumes"),
+        Column("organism", "string", "species of its volumes"),
+        Column("licence", "string", "licence of the data"),
+        Column("doi", "string", "DOI of the data"),
+        Column("citation", "string", "how to cite it"),
+        Column("n_tags", "int64", "original tags in its files", required=True),
+        Column("n_claims", "int64", "claims about it", required=True),
+        Column("n_conflicts", "int64", "claims that differ beyond tolerance", required=True),
+        Column("n_unsettled", "int64", "conflicts that no rule decides", required=True),
+    ),
+)
+"""Every dataset: one row each."""
+
+TAGS = TableSchema("tags", (_DATASET, *_TAG_COLUMNS))
+"""Every original tag of every dataset."""
+
+CATALOG = (DATASETS, VOLUMES, TAGS)
