@@ -1,0 +1,143 @@
+"""From a name, a path or a URL to the volume that is meant."""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+from em_assets import datasets
+from em_assets import settings as settings_module
+from em_assets.blocks.volume import VolumeDataset
+from em_assets.catalog.schemas import CONFLICTS, RECORD
+from em_assets.catalog.tables import conflicts_of_table, read_table, records_of_table
+from em_assets.datasets import Dataset
+from em_assets.datasets.opening import open_raw
+from em_assets.errors import NotBuiltError, OutOfBoundsError, UnknownDatasetError
+from em_assets.formats import open_path
+from em_assets.formats.volume import SourceVolume
+from em_assets.model import PartialFloatZYX, known
+from em_assets.settings import Settings
+from em_assets.sources.manifest import read_manifest
+from em_assets.volumes import store
+from em_assets.volumes.choice import by_name, choose
+from em_assets.volumes.store import CommittedVolume
+
+
+def open_volume(
+    ref: str | Path, *, volume: str | None = None, level: int = 0, settings: Settings | None = None
+) -> VolumeDataset:
+    """Open a volume without reading any voxel.
+
+    Parameters
+    ----------
+    ref
+        The name of a registered dataset: its committed volume, else its raw files. Or a path or URL of any known
+        format. `./name` is a path where a dataset has the same name.
+    volume
+        Which one, where there are several.
+    level
+        Level of resolution, 0 the finest.
+    settings
+        Where datasets and the store are; from the environment by default.
+
+    Raises
+    ------
+    UnknownDatasetError
+        Neither a dataset nor a path; the message lists the datasets.
+    VolumeChoiceError
+        Several volumes and none chosen, or none of that name; the message lists them.
+    NotBuiltError
+        A dataset that was never fetched.
+    OutOfBoundsError
+        There is no such level.
+    EMAssetsError
+        Whatever is wrong with the file.
+
+    Warns
+    -----
+    UserWarning
+        The dataset's sources disagree on the voxel size and no rule decides: it is None, and both values are named.
+    """
+    found = None
+    if isinstance(ref, str) and "/" not in ref:
+        found = _open_named(ref, volume, settings or settings_module.load())
+    found = found or _open_path(str(ref), volume)
+    if not 0 <= level < len(found.source.levels):
+        raise OutOfBoundsError(f"{found.url}: no level {level}; there are {len(found.source.levels)}, counted from 0")
+    return VolumeDataset(found.name, found.url, found.source, level, found.voxel_size_zyx_nm)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A volume before its level is chosen."""
+
+    name: str
+    url: str
+    source: SourceVolume
+    voxel_size_zyx_nm: PartialFloatZYX
+
+
+def _open_named(name: str, volume: str | None, settings: Settings) -> _Found | None:
+    """A dataset's volume; None where the name is that of a file or folder here and of no dataset."""
+    registered = datasets.load(settings)
+    if name in registered:
+        found = _open_dataset(registered[name], volume, settings)
+        _warn_of_dispute(name, found, settings)
+        return found
+    if Path(name).exists():
+        return None
+    raise UnknownDatasetError(f"{name!r} is no dataset and no path here; datasets: {', '.join(registered)}")
+
+
+def _open_dataset(dataset: Dataset, volume: str | None, settings: Settings) -> _Found:
+    """The committed volume where there is one, else the raw files' own."""
+    committed = store.committed_volumes(settings.volumes_dir(dataset.name))
+    if committed and (volume is None or volume in committed):
+        return _of_commit(choose(committed, volume, dataset.name))
+    files = read_manifest(settings.raw_dir(dataset.name))
+    if files is None:
+        if committed:
+            return _of_commit(choose(committed, volume, dataset.name))
+        raise NotBuiltError(f"{dataset.name} is not fetched yet: em-assets fetch {dataset.name}")
+    chosen = choose(by_name(open_raw(dataset, settings.raw_dir(dataset.name), files)), volume, dataset.name)
+    size = _recorded_voxel_size(dataset.name, chosen.name, settings) or chosen.source.voxel_size_zyx_nm
+    return _Found(chosen.name, chosen.source.files[0], chosen.source, size)
+
+
+def _of_commit(committed: CommittedVolume) -> _Found:
+    source = open_path(committed.path, format="ome_zarr")[0].named(committed.folder.name)
+    return _Found(committed.folder.name, str(committed.path), source, committed.commit.voxel_size_zyx_nm)
+
+
+def _open_path(path: str, volume: str | None) -> _Found:
+    folder = None if "://" in path else Path(path).expanduser()
+    committed = store.resolve(folder.absolute()) if folder and folder.is_dir() else None
+    if committed:
+        return _of_commit(choose({committed.folder.name: committed}, volume, path))
+    source = choose(by_name(open_path(path)), volume, path)
+    return _Found(source.name, path, source, source.voxel_size_zyx_nm)
+
+
+def _recorded_voxel_size(dataset: str, volume: str, settings: Settings) -> PartialFloatZYX | None:
+    """What the record settled on, known or not; None where there is no record yet."""
+    try:
+        table = read_table(settings.metadata_dir(dataset) / "record.parquet", RECORD)
+    except NotBuiltError:
+        return None
+    return next((row.voxel_size_zyx_nm for row in records_of_table(table) if row.volume == volume), None)
+
+
+def _warn_of_dispute(dataset: str, found: _Found, settings: Settings) -> None:
+    if known(found.voxel_size_zyx_nm):
+        return
+    try:
+        table = read_table(settings.metadata_dir(dataset) / "conflicts.parquet", CONFLICTS)
+    except NotBuiltError:
+        return
+    for conflict in conflicts_of_table(table):
+        is_of_volume = conflict.volume in (None, found.name)
+        if is_of_volume and conflict.field.startswith("voxel_size") and not conflict.is_settled:
+            warnings.warn(
+                f"{dataset}, {found.name}: {conflict.field} is {conflict.value} according to {conflict.said_by} and "
+                f"{conflict.other_value} according to {conflict.other_said_by}; it counts as unknown",
+                stacklevel=4,
+            )

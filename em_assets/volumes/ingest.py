@@ -1,0 +1,109 @@
+"""One file, folder or URL of any known format → a multiscale group, without Dagster, store or registry."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import isclose
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from em_assets.errors import UsageError
+from em_assets.formats.volume import SourceVolume
+from em_assets.model import Content, FloatZYX, PartialFloatZYX
+from em_assets.settings import OMEZarrVersion
+from em_assets.volumes.choice import by_name, choose
+from em_assets.volumes.pyramid import Progress, WrittenVolume, write_pyramid
+from em_assets.volumes.staging import publish, staging_folder, sweep
+
+TOLERANCE = 1e-6
+"""Voxel sizes closer than this, relatively, are the same number written twice."""
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """A finished group, what was written, and what its maker should know."""
+
+    path: Path
+    volume: str
+    written: WrittenVolume
+    warnings: tuple[str, ...]
+
+
+def ingest(
+    source: str | Path,
+    dest: Path,
+    *,
+    ome_zarr: OMEZarrVersion = "0.5",
+    voxel_size_zyx_nm: FloatZYX | None = None,
+    content: Content | None = None,
+    volume: str | None = None,
+    progress: Progress | None = None,
+) -> Ingested:
+    """Write `source` as a multiscale OME-Zarr group at `dest`, which appears when it is whole.
+
+    A voxel size that is given wins over the file's own; where the two differ the file's is kept in the group's
+    `em_assets` attribute. An unknown voxel size is no obstacle: its axes have no unit, and a warning says so.
+
+    Raises
+    ------
+    UsageError
+        `dest` exists, or the voxel size is none.
+    VolumeChoiceError
+        The source holds several volumes and none is chosen, or none has that name.
+    FormatError, SourceError
+        The source cannot be read.
+    """
+    from em_assets.formats import open_path
+
+    dest = dest.absolute()
+    _refuse_existing(dest)
+    chosen = choose(by_name(open_path(source)), volume, str(source))
+    size = voxel_size_zyx_nm or chosen.voxel_size_zyx_nm
+    dest.parent.mkdir(parents=True, exist_ok=True)
+    sweep(dest.parent, dest.name)
+    with staging_folder(dest.parent, dest.name) as staging:
+        written = write_pyramid(
+            chosen,
+            staging,
+            ome_zarr=ome_zarr,
+            content=content or chosen.content or "em",
+            voxel_size_zyx_nm=size,
+            name=chosen.name,
+            attributes=_attributes(chosen, size),
+            progress=progress,
+        )
+        if not publish(staging, dest):
+            _refuse_existing(dest)
+    return Ingested(dest, chosen.name, written, tuple(_warnings(chosen, size)))
+
+
+def _attributes(source: SourceVolume, size: PartialFloatZYX) -> dict[str, Any]:
+    files = sorted(PurePosixPath(file.rstrip("/")).name for file in source.files)
+    attributes = {"volume": source.name, "source_format": source.format, "source_files": files}
+    if _contradicts(size, source.voxel_size_zyx_nm):
+        return {**attributes, "source_voxel_size_zyx_nm": list(source.voxel_size_zyx_nm)}
+    return attributes
+
+
+def _warnings(source: SourceVolume, size: PartialFloatZYX) -> Iterator[str]:
+    unknown = [axis for axis, value in zip("zyx", size, strict=True) if value is None]
+    if unknown:
+        yield (
+            f"{source.name}: the voxel size along {', '.join(unknown)} is unknown: the volume says so; "
+            "give it with `--voxel-size-nm Z,Y,X` where you know it"
+        )
+    if _contradicts(size, source.voxel_size_zyx_nm):
+        yield (
+            f"{source.name}: written with the given voxel size {tuple(size)} nm (z, y, x); the file says "
+            f"{tuple(source.voxel_size_zyx_nm)}, kept as `source_voxel_size_zyx_nm`"
+        )
+
+
+def _contradicts(size: PartialFloatZYX, other: PartialFloatZYX) -> bool:
+    known = [(a, b) for a, b in zip(size, other, strict=True) if a is not None and b is not None]
+    return any(not isclose(a, b, rel_tol=TOLERANCE) for a, b in known)
+
+
+def _refuse_existing(dest: Path) -> None:
+    if os.path.lexists(dest):
+        raise UsageError(f"{dest}: exists already; name another place, or remove it first")

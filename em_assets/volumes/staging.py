@@ -1,0 +1,165 @@
+"""Folders and files that appear whole or not at all: written beside, forced to disk, renamed.
+
+Whoever writes holds a lock on what it writes, and the system lets go of it when the process dies, however it dies. A
+leftover is therefore a staging name that nobody locks; process numbers prove nothing, since they are used again and two
+containers on one disk have the same ones.
+"""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+
+PREFIX = ".staging-"
+
+
+@contextmanager
+def staging_folder(parent: Path, label: str) -> Iterator[Path]:
+    """A new folder `.staging-<label>-<pid>` in `parent`, locked while in use and removed unless it was renamed away."""
+    parent.mkdir(parents=True, exist_ok=True)
+    path, descriptor = _new_folder(parent, f"{PREFIX}{label}-{os.getpid()}")
+    try:
+        yield path
+    finally:
+        if _is_still(path, descriptor):
+            shutil.rmtree(path, ignore_errors=True)
+        os.close(descriptor)
+
+
+def publish(staging: Path, final: Path) -> bool:
+    """Give a complete folder its final name; False where something has that name already.
+
+    Its files are on the disk before it has the name, and the name is on the disk before this returns.
+    """
+    sync_tree(staging)
+    try:
+        # Linux would let a folder replace an empty one; whoever made that may be about to fill it.
+        if os.path.lexists(final):
+            return False
+        staging.rename(final)
+    except OSError:
+        if not os.path.lexists(final):
+            raise
+        return False
+    sync_folder(final.parent)
+    return True
+
+
+def sweep(parent: Path, label: str = "") -> int:
+    """Remove what writers that are no more left behind in `parent`; how many leftovers there were.
+
+    With a label only what was staged under it: a folder that is not ours may hold other people's files.
+    """
+    start = f"{PREFIX}{label}-" if label else PREFIX
+    leftovers = sorted(path for path in parent.iterdir() if path.name.startswith(start) and path.is_dir())
+    return sum(_removed(path) for path in leftovers)
+
+
+def create_only(path: Path, text: str) -> bool:
+    """Make a file that appears with all its bytes; False, and nothing changed, where one has that name already.
+
+    A hard link is what a local disk offers for that: it never replaces, and exactly one of many wins.
+    """
+    with staging_folder(path.parent, path.name) as folder:
+        written = folder / path.name
+        _write_synced(written, text)
+        try:
+            os.link(written, path)
+        except FileExistsError:
+            return False
+    sync_folder(path.parent)
+    return True
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Make or replace a file in one step."""
+    with staging_folder(path.parent, path.name) as folder:
+        written = folder / path.name
+        _write_synced(written, text)
+        written.replace(path)
+    sync_folder(path.parent)
+
+
+def replace_link(path: Path, target: str) -> None:
+    """Make or replace a symbolic link in one step."""
+    with staging_folder(path.parent, path.name) as folder:
+        link = folder / path.name
+        link.symlink_to(target)
+        link.replace(path)
+
+
+def sync_tree(folder: Path) -> None:
+    """Force every file and folder below `folder`, and itself, to the disk."""
+    for root, _, files in os.walk(folder):
+        for name in files:
+            _sync(Path(root, name), os.O_RDONLY)
+        sync_folder(Path(root))
+
+
+def sync_folder(folder: Path) -> None:
+    """Force a folder's names to the disk."""
+    _sync(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _new_folder(parent: Path, name: str) -> tuple[Path, int]:
+    for attempt in count():
+        path = parent / (f"{name}-{attempt}" if attempt else name)
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        descriptor = _locked(path)
+        if descriptor is not None:
+            return path, descriptor
+    raise AssertionError("counted to infinity")
+
+
+def _locked(path: Path) -> int | None:
+    """A descriptor that holds the lock on what has this name; None where another holds it, or took it away."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    with suppress(BlockingIOError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if _is_still(path, descriptor):
+            return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _is_still(path: Path, descriptor: int) -> bool:
+    """Whether the name still means what the descriptor was opened on."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _removed(path: Path) -> bool:
+    descriptor = _locked(path)
+    if descriptor is None:
+        return False
+    try:
+        shutil.rmtree(path, ignore_errors=True)
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _write_synced(path: Path, text: str) -> None:
+    with path.open("x", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

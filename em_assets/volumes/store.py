@@ -1,0 +1,230 @@
+"""Volumes that never change: generations, and the numbered commits that make one of them the volume.
+
+::
+
+    <volume>/
+        5f0c…/                 a generation: the OME-Zarr group, whole since it has this name
+        generations/5f0c….json what its writer found; there before the folder
+        commits/000001.json    create-only; readers take the highest number
+        latest -> 5f0c…        for people and viewers
+        .staging-…             somebody is writing, or died doing so
+
+A generation is named after its inputs, settings and the writer's format, so the same call finds its work done. A
+writer that dies, at any point, leaves the last commit what it was.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from em_assets.errors import StoreError
+from em_assets.model import Frozen
+from em_assets.volumes import ngff
+from em_assets.volumes.pyramid import WRITER_FORMAT, WrittenVolume
+from em_assets.volumes.staging import create_only, publish, replace_link, replace_text, staging_folder, sweep
+
+COMMITS = "commits"
+GENERATIONS = "generations"
+LATEST = "latest"
+
+
+class Generation(WrittenVolume):
+    """What one generation is: what was written, from which inputs. A digest of every file belongs here later."""
+
+    generation: str
+    labels_of: str | None
+    inputs: tuple[str, ...]
+
+
+class Commit(Generation):
+    """A generation that became the volume, as the `number`th."""
+
+    number: int
+
+
+Document = TypeVar("Document", bound=Frozen)
+
+
+@dataclass(frozen=True)
+class CommittedVolume:
+    """A volume that readers see: its folder, what was committed, and whether this very call committed it."""
+
+    folder: Path
+    commit: Commit
+    is_new: bool = False
+
+    @property
+    def path(self) -> Path:
+        """The OME-Zarr group."""
+        return self.folder / self.commit.generation
+
+
+def generation_name(inputs: Sequence[str], settings: Mapping[str, Any]) -> str:
+    """Name of what these inputs, in this order, become under these settings: 16 hexadecimal digits.
+
+    It changes with the writer's format and not with the program's release, so an update that writes the same bytes
+    makes nothing anew.
+    """
+    said = {"inputs": list(inputs), "settings": dict(settings), "writer_format": WRITER_FORMAT}
+    text = json.dumps(said, sort_keys=True, ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def commit_volume(
+    folder: Path,
+    generation: str,
+    write: Callable[[Path], WrittenVolume],
+    *,
+    inputs: Sequence[str] = (),
+    labels_of: str | None = None,
+) -> CommittedVolume:
+    """Make `generation` the volume in `folder`, writing it where it is not there yet.
+
+    `write` fills the folder it is given. It is not called where the generation is already committed, or was finished
+    by a process that died before its commit. Of several processes at once all return the same commit, one of them as
+    its maker.
+
+    Raises
+    ------
+    StoreError
+        The disk refuses. What `write` raises passes through; the last commit stands in every case.
+    """
+    for place in (folder, folder / COMMITS, folder / GENERATIONS):
+        place.mkdir(parents=True, exist_ok=True)
+        sweep(place)
+    committed = _resolve_or_none(folder)
+    if committed is None or committed.commit.generation != generation:
+        made = _finished(folder, generation) or _write_generation(folder, generation, write, tuple(inputs), labels_of)
+        committed = _commit(folder, made)
+    _point_latest(folder, committed.commit.generation)
+    return committed
+
+
+def resolve(folder: Path) -> CommittedVolume | None:
+    """The volume that the highest commit names; None where there is no commit.
+
+    Raises
+    ------
+    StoreError
+        The commit cannot be read, or names a group that is absent or incomplete: never a volume with holes.
+    """
+    numbers = _commit_numbers(folder)
+    if not numbers:
+        return None
+    path = _commit_path(folder, numbers[-1])
+    committed = CommittedVolume(folder, _read_document(path, Commit))
+    missing = _missing(committed.path, committed.commit)
+    if missing:
+        raise StoreError(
+            f"{path}: names the volume {committed.path}, which lacks {missing}: it was removed or damaged; "
+            "materialize the dataset again (`em-assets fetch`)"
+        )
+    return committed
+
+
+def committed_volumes(folder: Path) -> dict[str, CommittedVolume]:
+    """Name → volume for every volume of a dataset's folder that has a commit, in the order of the names.
+
+    Raises
+    ------
+    StoreError
+        As `resolve`.
+    """
+    names = sorted(path.parent.name for path in folder.glob(f"*/{COMMITS}"))
+    found = {name: resolve(folder / name) for name in names}
+    return {name: volume for name, volume in found.items() if volume}
+
+
+def _resolve_or_none(folder: Path) -> CommittedVolume | None:
+    try:
+        return resolve(folder)
+    except StoreError:
+        return None  # damaged: the caller writes it anew under the next number
+
+
+def _write_generation(
+    folder: Path,
+    generation: str,
+    write: Callable[[Path], WrittenVolume],
+    inputs: tuple[str, ...],
+    labels_of: str | None,
+) -> Generation:
+    with staging_folder(folder, generation) as staging:
+        written = write(staging)
+        made = Generation(**dict(written), generation=generation, labels_of=labels_of, inputs=inputs)
+        missing = _missing(staging, made)
+        if missing:
+            raise StoreError(f"{staging}: the writer returned and the volume lacks {missing}; nothing was committed")
+        _clear_damaged(folder, made)
+        replace_text(_generation_path(folder, generation), _document(made))
+        publish(staging, folder / generation)
+    return made
+
+
+def _clear_damaged(folder: Path, made: Generation) -> None:
+    """Move a generation that lost files out of the way; a whole one, which another writer just finished, stays."""
+    final = folder / made.generation
+    if final.exists() and _missing(final, made):
+        with staging_folder(folder, f"damaged-{made.generation}") as aside:
+            final.rename(aside / made.generation)
+
+
+def _finished(folder: Path, generation: str) -> Generation | None:
+    path = _generation_path(folder, generation)
+    if not path.exists():
+        return None
+    made = _read_document(path, Generation)
+    return None if _missing(folder / generation, made) else made
+
+
+def _commit(folder: Path, made: Generation) -> CommittedVolume:
+    """Claim the next number for a generation, unless somebody committed the same meanwhile."""
+    while True:
+        current = _resolve_or_none(folder)
+        if current and current.commit.generation == made.generation:
+            return current
+        number = (_commit_numbers(folder) or [0])[-1] + 1
+        commit = Commit(**dict(made), number=number)
+        if create_only(_commit_path(folder, number), _document(commit)):
+            return CommittedVolume(folder, commit, is_new=True)
+
+
+def _point_latest(folder: Path, generation: str) -> None:
+    link = folder / LATEST
+    if not link.is_symlink() or str(link.readlink()) != generation:
+        replace_link(link, generation)
+
+
+def _missing(group: Path, volume: WrittenVolume) -> str | None:
+    """The first metadata file that a group of this volume should have and has not."""
+    names = list(ngff.ROOT_FILES[volume.ome_zarr])
+    names += [f"{level.path}/{ngff.ARRAY_FILE[volume.ome_zarr]}" for level in volume.levels]
+    return next((name for name in names if not (group / name).is_file()), None)
+
+
+def _commit_numbers(folder: Path) -> list[int]:
+    return sorted(int(path.stem) for path in (folder / COMMITS).glob("*.json") if path.stem.isdigit())
+
+
+def _commit_path(folder: Path, number: int) -> Path:
+    return folder / COMMITS / f"{number:06d}.json"
+
+
+def _generation_path(folder: Path, generation: str) -> Path:
+    return folder / GENERATIONS / f"{generation}.json"
+
+
+def _document(model: Frozen) -> str:
+    return json.dumps(model.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _read_document(path: Path, model: type[Document]) -> Document:
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise StoreError(f"{path}: cannot be read as a {model.__name__.lower()}: {error}") from error
