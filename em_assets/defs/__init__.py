@@ -1,0 +1,1 @@
+"""The Dagster side: with `definitions.py` the only place that imports dagster. Bodies call plain functions."""

@@ -1,0 +1,196 @@
+"""What runs by itself: the sensor that watches the sources, and the two schedules.
+
+The sensor compares fingerprints and asks for runs; it downloads nothing. Its memory is the store (what is held) and the
+instance's runs (what was tried), so it can be stopped, reset or moved without asking for anything twice.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+
+from em_assets.defs.partitions import DATASETS, SETTINGS
+from em_assets.defs.platform import Platform
+from em_assets.errors import EMAssetsError
+from em_assets.settings import PUBLIC, SAMPLE
+from em_assets.sources import observe, read_fingerprint
+from em_assets.sources.origins import Origin
+
+MAX_ATTEMPTS = 3
+"""Failed runs for one fingerprint before the sensor waits for another change."""
+
+FINGERPRINT_TAG = "em_assets/source_fingerprint"
+WATCHED_TAG = "em_assets/watched"
+
+# A public archive is asked once an hour; the loopback look-alikes can be asked at once, so that a change is seen while
+# one looks on; a mirror's folder lies between.
+TICK_S = {PUBLIC: 3600, SAMPLE: 10}.get(SETTINGS.origin, 60)
+
+IN_PROGRESS = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+dataset_job = dg.define_asset_job(
+    "build_dataset",
+    selection=dg.AssetSelection.all() - dg.AssetSelection.assets("source", "catalog", "metadata_summary"),
+    description="Everything that belongs to one dataset: raw files, tags, claims, record, volumes and their checks.",
+)
+observe_job = dg.define_asset_job(
+    "observe_sources",
+    selection=dg.AssetSelection.assets("source"),
+    description="Ask a dataset's source what it holds now; nothing is downloaded.",
+)
+catalog_job = dg.define_asset_job(
+    "build_catalog",
+    selection=dg.AssetSelection.assets("catalog", "metadata_summary"),
+    description="The consolidated tables, from whatever datasets exist.",
+)
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What is known of one dataset at a tick: what the source says, what is held, what was tried."""
+
+    fingerprint: str
+    held_fingerprint: str | None
+    is_auto: bool
+    is_running: bool
+    failed_attempts: int
+
+
+def reason_to_run(watched: Watched) -> str | None:
+    """Why this dataset needs a run now; None where it does not.
+
+    A dataset that was never fetched is left alone unless its TOML says `auto = true`: nothing is downloaded unasked.
+    """
+    if watched.fingerprint == watched.held_fingerprint:
+        return None
+    if watched.held_fingerprint is None and not watched.is_auto:
+        return None
+    if watched.is_running or watched.failed_attempts >= MAX_ATTEMPTS:
+        return None
+    return "never fetched" if watched.held_fingerprint is None else "its source changed"
+
+
+@dg.sensor(
+    job=dataset_job,
+    minimum_interval_seconds=TICK_S,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Asks for a run of each dataset whose source changed since it was fetched; none stops another.",
+)
+def source_changes(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]) -> dg.SensorResult:
+    """Compare every fetched dataset's source with what is held, and ask for exactly the runs that are due."""
+    seen: dict[str, str] = json.loads(context.cursor or "{}")
+    requests: list[dg.RunRequest] = []
+    events: list[dg.AssetObservation] = []
+    with platform.serving() as origin:
+        for name in _watched_names(platform):
+            fingerprint = _fingerprint(context, platform, name, origin)
+            if fingerprint is None:
+                continue
+            if seen.get(name) != fingerprint:
+                events.append(observation(name, fingerprint))
+                seen[name] = fingerprint
+            request = _request(context.instance, platform, name, fingerprint)
+            requests.extend([request] if request else [])
+    return dg.SensorResult(run_requests=requests, asset_events=events, cursor=json.dumps(seen, sort_keys=True))
+
+
+def observation(name: str, fingerprint: str) -> dg.AssetObservation:
+    """The event that shows a source's version in the UI."""
+    return dg.AssetObservation(asset_key="source", partition=name, tags={"dagster/data_version": fingerprint})
+
+
+daily_catalog = dg.ScheduleDefinition(
+    name="daily_catalog",
+    job=catalog_job,
+    cron_schedule="0 4 * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Consolidates the catalog once a day, whatever else happened.",
+)
+
+
+@dg.schedule(
+    name="weekly_observation",
+    job=observe_job,
+    cron_schedule="0 3 * * 0",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Asks every source once a week what it holds; one run a dataset, so that none stops another.",
+)
+def weekly_observation(
+    context: dg.ScheduleEvaluationContext, platform: dg.ResourceParam[Platform]
+) -> Sequence[dg.RunRequest]:
+    """One observation run for each dataset that has a source under this origin."""
+    week = context.scheduled_execution_time.date().isoformat()
+    return [dg.RunRequest(run_key=f"{name}:{week}", partition_key=name) for name in _names_with_source(platform)]
+
+
+catalog_follows = dg.AutomationConditionSensorDefinition(
+    "catalog_follows",
+    target=dg.AssetSelection.assets("catalog", "metadata_summary"),
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=min(TICK_S, 30),
+    description="Consolidates the catalog when one of its datasets was made again.",
+)
+
+
+def _names_with_source(platform: Platform) -> list[str]:
+    return [name for name in sorted(DATASETS) if platform.has_source(name)]
+
+
+def _watched_names(platform: Platform) -> list[str]:
+    settings = platform.settings
+    return [
+        name
+        for name in _names_with_source(platform)
+        if DATASETS[name].auto or read_fingerprint(settings.raw_dir(name)) is not None
+    ]
+
+
+def _fingerprint(context: dg.SensorEvaluationContext, platform: Platform, name: str, origin: Origin) -> str | None:
+    """What the source says now; None, and a line in the tick's log, where it cannot be asked."""
+    try:
+        return observe(platform.datasets[name].sources, origin).fingerprint
+    except EMAssetsError as error:
+        context.log.warning(f"{name}: source not observed: {error}")
+        return None
+
+
+def _request(instance: dg.DagsterInstance, platform: Platform, name: str, fingerprint: str) -> dg.RunRequest | None:
+    runs = instance.get_runs(dg.RunsFilter(tags={WATCHED_TAG: name}))
+    watched = Watched(
+        fingerprint=fingerprint,
+        held_fingerprint=read_fingerprint(platform.settings.raw_dir(name)),
+        is_auto=platform.datasets[name].auto,
+        is_running=_is_running(instance, name),
+        failed_attempts=_failed_attempts([(run.status, run.tags) for run in runs], fingerprint),
+    )
+    reason = reason_to_run(watched)
+    if reason is None:
+        return None
+    return dg.RunRequest(
+        # The count makes a change back to an earlier version (v1, v2, v1) a new key.
+        run_key=f"{name}:{fingerprint}:{len(runs)}",
+        partition_key=name,
+        tags={FINGERPRINT_TAG: fingerprint, WATCHED_TAG: name, "em_assets/reason": reason},
+    )
+
+
+def _is_running(instance: dg.DagsterInstance, name: str) -> bool:
+    tags = {"dagster/partition": name}
+    return instance.get_runs_count(dg.RunsFilter(tags=tags, statuses=IN_PROGRESS)) > 0
+
+
+def _failed_attempts(runs: Sequence[tuple[dg.DagsterRunStatus, Mapping[str, str]]], fingerprint: str) -> int:
+    """How many runs for this fingerprint failed since anything else happened; `runs` are newest first."""
+    count = 0
+    for status, tags in runs:
+        if status != dg.DagsterRunStatus.FAILURE or tags.get(FINGERPRINT_TAG) != fingerprint:
+            break
+        count += 1
+    return count

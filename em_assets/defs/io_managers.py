@@ -1,0 +1,107 @@
+"""How tables and volumes are stored and loaded; they decide nothing.
+
+Tables go to Parquet under `metadata/<dataset>/` or `catalog/`, with the schema of their name. Volumes are written slab
+by slab from an iterator and loaded as handles: an array is never held whole.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import dagster as dg
+import pyarrow as pa
+
+from em_assets.building import VolumeToWrite
+from em_assets.catalog import schemas, tables
+from em_assets.catalog.schemas import TableSchema
+from em_assets.defs import metadata
+from em_assets.formats import open_path
+from em_assets.settings import Settings
+from em_assets.volumes.preview import preview_of
+from em_assets.volumes.store import CommittedVolume, committed_volumes
+
+SCHEMAS: Mapping[str, TableSchema] = {
+    schema.name: schema for schema in (schemas.ORIGINAL_TAGS, schemas.CLAIMS, schemas.RECORD, schemas.CONFLICTS)
+} | {schema.name: schema for schema in schemas.CATALOG}
+
+Tables = Mapping[str, pa.Table]
+
+
+class ParquetTables(dg.IOManager):
+    """An asset's table, or its several tables by name, as Parquet; each is replaced in one step."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def handle_output(self, context: dg.OutputContext, obj: pa.Table | Tables) -> None:
+        """Write the table or tables; a mapping's keys are the tables' names."""
+        folder, name = self._folder(context), context.asset_key.path[-1]
+        by_name = {name: obj} if isinstance(obj, pa.Table) else obj
+        for table_name, table in by_name.items():
+            tables.write_table(table, folder / f"{table_name}.parquet", SCHEMAS[table_name])
+        context.add_output_metadata(
+            {"folder": dg.MetadataValue.path(str(folder)), "rows": sum(table.num_rows for table in by_name.values())}
+        )
+
+    def load_input(self, context: dg.InputContext) -> pa.Table | dict[str, pa.Table]:
+        """The asset's table; of the catalog all tables by name."""
+        folder, name = self._folder(context), context.asset_key.path[-1]
+        if name in SCHEMAS:
+            return tables.read_table(folder / f"{name}.parquet", SCHEMAS[name])
+        return {schema.name: tables.read_table(folder / f"{schema.name}.parquet", schema) for schema in schemas.CATALOG}
+
+    def _folder(self, context: dg.InputContext | dg.OutputContext) -> Path:
+        if context.has_partition_key:
+            return self._settings.metadata_dir(context.partition_key)
+        return self._settings.catalog_dir
+
+
+class ZarrVolumes(dg.IOManager):
+    """A dataset's volumes as OME-Zarr, each committed whole."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def handle_output(self, context: dg.OutputContext, obj: list[VolumeToWrite]) -> None:
+        """Write and commit each volume in turn; one that is committed already costs nothing."""
+        committed = {volume.name: self._commit(context, volume) for volume in obj}
+        pictures = {f"preview_{name}": metadata.picture(preview(volume)) for name, volume in committed.items()}
+        context.add_output_metadata(
+            {
+                "origin": metadata.origin_badge(self._settings.origin),
+                "folder": dg.MetadataValue.path(str(self._settings.volumes_dir(context.partition_key))),
+                "volumes": len(committed),
+                "written": sum(volume.is_new for volume in committed.values()),
+                "bytes": sum(size_bytes(volume.path) for volume in committed.values()),
+                "levels": metadata.markdown_table(_COLUMNS, [_row(name, volume) for name, volume in committed.items()]),
+                **pictures,
+            }
+        )
+
+    def _commit(self, context: dg.OutputContext, volume: VolumeToWrite) -> CommittedVolume:
+        committed = volume.commit()
+        shape = " × ".join(str(voxels) for voxels in committed.commit.shape_zyx)
+        done = "written" if committed.is_new else "already written"
+        context.log.info(f"{volume.name}: {shape} voxels, {committed.commit.n_levels} levels, {done}")
+        return committed
+
+    def load_input(self, context: dg.InputContext) -> dict[str, CommittedVolume]:
+        """The committed volumes by name, as handles."""
+        return committed_volumes(self._settings.volumes_dir(context.partition_key))
+
+
+_COLUMNS = ("volume", "shape_zyx", "dtype", "n_levels", "chunk_shape", "shard_shape", "compressor", "generation")
+
+
+def preview(volume: CommittedVolume) -> bytes:
+    """PNG of a committed volume's middle planes."""
+    opened = open_path(volume.path, format="ome_zarr")[0]
+    return preview_of(opened, volume.commit.content)
+
+
+def size_bytes(folder: Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _row(name: str, volume: CommittedVolume) -> dict[str, object]:
+    return {key: getattr(volume.commit, key) for key in _COLUMNS[1:]} | {"volume": name}

@@ -1,0 +1,136 @@
+"""Runs of the graph in this process, one dataset after the other: what `em-assets fetch` and `make demo` do.
+
+They are the same assets and jobs that the UI runs, on the same instance, so that they show there too.
+"""
+
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from em_assets.defs.automation import catalog_job, dataset_job
+
+QUIET: dict[str, Any] = {"loggers": {"progress": {}}}
+
+
+@dataclass(frozen=True)
+class CheckOutcome:
+    """What one asset check of one dataset found."""
+
+    dataset: str
+    asset: str
+    check: str
+    is_passed: bool
+    is_warning: bool
+    is_blocking: bool
+    found: str
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """How one dataset's run ended; `error` is the first failure in words."""
+
+    dataset: str
+    is_success: bool
+    error: str | None
+    checks: tuple[CheckOutcome, ...]
+    fetched_files: int
+    fetched_bytes: int
+    kept_files: int
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether the run, or a check that must hold, failed; warnings do not count."""
+        return not self.is_success or any(check.is_blocking and not check.is_passed for check in self.checks)
+
+
+@dg.logger
+def progress_logger(_: dg.InitLoggerContext) -> logging.Logger:
+    """Messages of the assets themselves; Dagster's own events are in the UI."""
+    logger = logging.Logger("em_assets.progress", logging.INFO)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_said_by_an_asset)
+    handler.setFormatter(_Line())
+    logger.addHandler(handler)
+    return logger
+
+
+def run_datasets(
+    names: Sequence[str], defs: dg.Definitions, instance: dg.DagsterInstance, before: Callable[[str], None]
+) -> Iterator[RunOutcome]:
+    """Materialize each dataset in turn, announced through `before`; one that fails stops no other."""
+    job = defs.resolve_job_def(dataset_job.name)
+    for name in names:
+        before(name)
+        result = job.execute_in_process(partition_key=name, instance=instance, raise_on_error=False, run_config=QUIET)
+        yield _outcome(name, result)
+
+
+def run_catalog(defs: dg.Definitions, instance: dg.DagsterInstance) -> bool:
+    """Consolidate the catalog from whatever datasets exist; whether that worked."""
+    job = defs.resolve_job_def(catalog_job.name)
+    return job.execute_in_process(instance=instance, raise_on_error=False, run_config=QUIET).success
+
+
+def _outcome(name: str, result: dg.ExecuteInProcessResult) -> RunOutcome:
+    fetched = next(
+        (
+            event.materialization.metadata
+            for event in result.get_asset_materialization_events()
+            if event.asset_key == dg.AssetKey("raw_files")
+        ),
+        {},
+    )
+    number = {key: int(value.value) for key, value in fetched.items() if isinstance(value.value, int)}
+    return RunOutcome(
+        dataset=name,
+        is_success=result.success,
+        error=_first_error(result),
+        checks=tuple(_checks(name, result)),
+        fetched_files=number.get("fetched_files", 0),
+        fetched_bytes=number.get("fetched_bytes", 0),
+        kept_files=number.get("kept_files", 0),
+    )
+
+
+def _checks(name: str, result: dg.ExecuteInProcessResult) -> Iterator[CheckOutcome]:
+    for evaluation in result.get_asset_check_evaluations():
+        yield CheckOutcome(
+            dataset=name,
+            asset=evaluation.asset_key.to_user_string(),
+            check=evaluation.check_name,
+            is_passed=evaluation.passed,
+            is_warning=evaluation.severity == dg.AssetCheckSeverity.WARN,
+            is_blocking=bool(evaluation.blocking),
+            found=evaluation.description or "",
+        )
+
+
+def _first_error(result: dg.ExecuteInProcessResult) -> str | None:
+    for event in result.all_events:
+        if not event.is_step_failure:
+            continue
+        error = event.step_failure_data.error
+        while error is not None and error.cause is not None:
+            error = error.cause
+        if error is not None:
+            return error.message.strip()
+    return None if result.success else "the run failed before any step began"
+
+
+def _said_by_an_asset(record: logging.LogRecord) -> bool:
+    meta = getattr(record, "dagster_meta", {})
+    # Dagster's word on steps that were skipped is no event and names a step all the same.
+    is_skipping = str(meta.get("orig_message")).startswith("Dependencies for step")
+    return bool(meta.get("step_key")) and not meta.get("dagster_event") and not is_skipping
+
+
+class _Line(logging.Formatter):
+    """`raw_files: 16 files fetched`: the step and what it says."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        meta = getattr(record, "dagster_meta", {})
+        return f"  {meta.get('step_key')}: {meta.get('orig_message')}"
