@@ -8,6 +8,8 @@ ORIGIN ?=
 STORE ?= store
 
 export DAGSTER_HOME := $(CURDIR)
+# It would clash with the -w of `make ui`.
+unexport DAGSTER_MODULE_NAME
 export EM_ASSETS_STORE := $(STORE)
 ifneq ($(ORIGIN),)
 export EM_ASSETS_ORIGIN := $(ORIGIN)

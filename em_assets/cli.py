@@ -1,0 +1,225 @@
+"""`em-assets`: the platform from a terminal, over the same assets as the UI.
+
+Data go to stdout, progress and messages to stderr. Exit codes: 0 done, 1 a run or a blocking check failed, 2 wrong
+usage or input, 3 a source cannot be reached, 130 interrupted.
+"""
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
+
+import click
+
+from em_assets import __version__
+from em_assets.errors import EMAssetsError, SourceUnreachableError
+from em_assets.terminal import print_json, show_rows
+
+if TYPE_CHECKING:
+    pass
+
+if TYPE_CHECKING:
+    from em_assets.model import Content
+    from em_assets.settings import OMEZarrVersion
+
+EXIT_USAGE, EXIT_UNREACHABLE = 2, 3
+
+as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON instead of a table.")
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def errors_in_words(command: Callable[P, T]) -> Callable[P, T]:
+    """One line on stderr and an exit code for the platform's own errors; any other is a bug and keeps its trace."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return command(*args, **kwargs)
+        except SourceUnreachableError as error:
+            fail(error, EXIT_UNREACHABLE)
+        except EMAssetsError as error:
+            fail(error, EXIT_USAGE)
+
+    return run
+
+
+def fail(error: Exception, code: int) -> NoReturn:
+    """End with a message on stderr."""
+    click.echo(f"em-assets: {error}", err=True)
+    sys.exit(code)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="em-assets")
+def main() -> None:
+    """Public 3-D electron-microscopy data: fetched, proved, catalogued, ready to read.
+
+    The store is ./store unless EM_ASSETS_STORE names another; EM_ASSETS_ORIGIN chooses public, sample, or a mirror's
+    folder.
+    """
+
+
+@main.command("list")
+@as_json
+@errors_in_words
+def list_datasets(is_json: bool) -> None:
+    """The registered datasets, and which of them the store holds."""
+    from em_assets import datasets, settings
+    from em_assets.sources import read_manifest
+
+    known = settings.load()
+    rows = [
+        {
+            "dataset": name,
+            "title": dataset.title,
+            "source": dataset.sources[0].url if dataset.is_served_by(known.origin) else f"no {known.origin} source",
+            "is_fetched": read_manifest(known.raw_dir(name)) is not None,
+            "last_confirmed_live": dataset.last_confirmed_live,
+        }
+        for name, dataset in datasets.load(known).items()
+    ]
+    show_rows(rows, is_json=is_json)
+
+
+@main.command(epilog="Example: em-assets show epfl_hippocampus --json")
+@click.argument("dataset")
+@as_json
+@errors_in_words
+def show(dataset: str, is_json: bool) -> None:
+    """What is known of DATASET and of each of its volumes."""
+    from em_assets import datasets, settings
+    from em_assets.catalog.holdings import describe
+
+    known = settings.load()
+    described = describe(datasets.get(dataset, known), known)
+    if is_json:
+        print_json(described)
+        return
+    facts = {key: value for key, value in described.items() if key != "volumes" and value is not None}
+    show_rows([{"field": key, "value": value} for key, value in facts.items()])
+    for volume in described["volumes"]:
+        show_rows([{"field": key, "value": value} for key, value in volume.items() if value is not None])
+    if not described["volumes"]:
+        click.echo(f"{dataset} is not fetched yet: em-assets fetch {dataset}", err=True)
+
+
+@main.command(epilog="Example: EM_ASSETS_ORIGIN=sample em-assets fetch epfl_hippocampus u2os_chromatin")
+@click.argument("dataset", nargs=-1, required=True)
+@as_json
+@errors_in_words
+def fetch(dataset: tuple[str, ...], is_json: bool) -> None:
+    """Materialize each DATASET: raw files, tags, claims, record, volumes, checks; then the catalog.
+
+    What the store holds already is not fetched again. Exit code 1 when a run or a blocking check failed.
+    """
+    from em_assets import datasets, settings
+
+    known = settings.load()
+    settings.claim_store(known)
+    for name in dataset:
+        datasets.get(name, known)
+    from em_assets.fetching import fetch_datasets
+
+    sys.exit(fetch_datasets(dataset, known, is_json=is_json))
+
+
+@main.command(epilog="Example: em-assets tags slice_0000.dm3 --json")
+@click.argument("file")
+@as_json
+@errors_in_words
+def tags(file: str, is_json: bool) -> None:
+    """Every original tag of FILE: a path or URL of any known format."""
+    from em_assets.formats import read_tags
+
+    found = [tag._asdict() for tag in read_tags(file)]
+    show_rows(found, is_json=is_json)
+
+
+def _zyx(_: click.Context, __: click.Parameter, value: str | None) -> tuple[float, float, float] | None:
+    if value is None:
+        return None
+    try:
+        z, y, x = (float(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter("three numbers with commas expected: Z,Y,X in nanometres") from None
+    return (z, y, x)
+
+
+@main.command(epilog="Example: em-assets ingest stack.tif stack.ome.zarr --voxel-size-nm 50,8,8")
+@click.argument("src")
+@click.argument("dest", type=click.Path(path_type=Path))
+@click.option("--ome-zarr", type=click.Choice(["0.5", "0.4"]), default="0.5", show_default=True)
+@click.option("--voxel-size-nm", callback=_zyx, metavar="Z,Y,X", help="Where the source does not say it.")
+@click.option("--content", type=click.Choice(["em", "labels"]), help="Labels are halved by majority, EM by mean.")
+@click.option("--volume", help="Which one, where the source holds several.")
+@as_json
+@errors_in_words
+def ingest(
+    src: str,
+    dest: Path,
+    ome_zarr: "OMEZarrVersion",
+    voxel_size_nm: tuple[float, float, float] | None,
+    content: "Content | None",
+    volume: str | None,
+    is_json: bool,
+) -> None:
+    """Write SRC (a file, folder or URL of any known format) as a multiscale OME-Zarr group at DEST.
+
+    DEST must not exist yet. Without Dagster, store or registry.
+    """
+    from em_assets.volumes.ingest import ingest as write
+
+    done = write(
+        src,
+        dest,
+        ome_zarr=ome_zarr,
+        voxel_size_zyx_nm=voxel_size_nm,
+        content=content,
+        volume=volume,
+        progress=_progress(),
+    )
+    for warning in done.warnings:
+        click.echo(f"em-assets: {warning}", err=True)
+    row = {
+        "path": str(done.path),
+        "volume": done.volume,
+        "shape_zyx": list(done.written.shape_zyx),
+        "voxel_size_zyx_nm": list(done.written.voxel_size_zyx_nm),
+        "dtype": done.written.dtype,
+        "n_levels": done.written.n_levels,
+        "content": done.written.content,
+        "ome_zarr": done.written.ome_zarr,
+    }
+    if is_json:
+        print_json(row)
+    else:
+        show_rows([{"field": key, "value": value} for key, value in row.items()])
+
+
+def _progress() -> Callable[[int, int], None] | None:
+    """A line on stderr that grows, on a terminal only."""
+    if not sys.stderr.isatty():
+        return None
+
+    def show(done: int, total: int) -> None:
+        click.echo(f"\r{done / total:4.0%} of {total} voxels", nl=done == total, err=True)
+
+    return show
+
+
+@main.command(
+    epilog='Example: em-assets query "SELECT dataset, volume FROM volumes WHERE voxel_size_z_nm > voxel_size_x_nm"'
+)
+@click.argument("sql")
+@as_json
+@errors_in_words
+def query(sql: str, is_json: bool) -> None:
+    """Ask the catalog's tables (datasets, volumes, tags, ...) with SQL."""
+    from em_assets import settings
+    from em_assets.catalog.query import query as ask
+
+    show_rows(ask(sql, settings.load()).to_pylist(), is_json=is_json)
