@@ -1,0 +1,328 @@
+"""Small files of a marked folder, on a local disk or behind a URL; and words for bytes that are none of it."""
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from em_assets.errors import FormatError, SourceUnreachableError, UsageError
+
+if TYPE_CHECKING:
+    from obstore.store import HTTPStore
+
+MAX_DOCUMENT_BYTES = 64 * 2**20
+"""Consolidated metadata of some thousand arrays takes a few MB; nothing honest comes near this."""
+
+MAX_DEPTH = 64
+
+URL_SCHEMES = ("http", "https", "s3", "gs")
+
+
+def is_url(path: str) -> bool:
+    """Whether a path names something behind a protocol rather than on this disk (`file://` is this disk)."""
+    return "://" in path and not path.startswith("file://")
+
+
+def local_path(path: str) -> Path:
+    """A path or `file://` URL as an absolute path."""
+    plain = unquote(path.removeprefix("file://")) if path.startswith("file://") else path
+    return Path(plain).expanduser().absolute()
+
+
+def http_url(url: str) -> str:
+    """The http(s) address of a public object, without a trailing slash.
+
+    Public buckets answer plain HTTP: no credentials are looked for, so none can be missing or sent by mistake.
+
+    Raises
+    ------
+    UsageError
+        The URL is of a protocol that marked folders are not read over.
+    """
+    scheme, _, rest = url.rstrip("/").partition("://")
+    bucket, _, key = rest.partition("/")
+    match scheme:
+        case "http" | "https":
+            return f"{scheme}://{rest}"
+        case "gs":
+            return f"https://storage.googleapis.com/{rest}"
+        case "s3" if "." in bucket:  # the certificate of *.s3.amazonaws.com covers no further dot
+            return f"https://s3.amazonaws.com/{rest}"
+        case "s3":
+            return f"https://{bucket}.s3.amazonaws.com/{key}".rstrip("/")
+    raise UsageError(f"{url}: {', '.join(URL_SCHEMES)} or a local path expected, found {scheme}://")
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A folder that is read by the names of its files; `root` is an absolute path or an http(s) URL without a slash."""
+
+    root: str
+    is_local: bool
+
+    def locate(self, name: str) -> str:
+        """Where a file is, for messages."""
+        return f"{self.root}/{name}" if name else self.root
+
+    def read(self, name: str) -> bytes | None:
+        """Bytes of a small file; None where there is none (or, behind a URL, none for the public).
+
+        Raises
+        ------
+        FormatError
+            The name leaves the folder, or the file is larger than any metadata.
+        SourceUnreachableError
+            The server does not answer.
+        """
+        check_name(self.root, name)
+        data = _read_file(Path(self.root) / name) if self.is_local else _read_url(self.root, name)
+        # cloud-volume uploads metadata with `Content-Encoding: gzip`, which S3 hands out as it is.
+        return None if data is None else gunzipped(self.locate(name), data, MAX_DOCUMENT_BYTES)
+
+    def read_packed(self, name: str) -> bytes:
+        """Bytes of a file on a local disk as they are, however many.
+
+        Raises
+        ------
+        FormatError
+            It cannot be read.
+        """
+        check_name(self.root, name)
+        try:
+            return (Path(self.root) / name).read_bytes()
+        except OSError as error:
+            raise FormatError(f"{self.locate(name)}: cannot be read: {error.strerror}") from error
+
+    def read_json(self, name: str) -> Any | None:
+        """The JSON document in a small file; None where there is none.
+
+        Raises
+        ------
+        FormatError
+            The file is no JSON; the message says what it looks like.
+        """
+        data = self.read(name)
+        return None if data is None else parse_json(self.locate(name), data)
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file of that name (behind a URL: for the public).
+
+        Raises
+        ------
+        SourceUnreachableError
+            The server does not answer.
+        """
+        check_name(self.root, name)
+        return (Path(self.root) / name).is_file() if self.is_local else _has_url(self.root, name)
+
+    def has_any(self, names: Sequence[str]) -> bool:
+        """Whether there is a file of one of those names; behind a URL they are asked for side by side."""
+        if self.is_local or len(names) < 2:
+            return any(self.has(name) for name in names)
+        with ThreadPoolExecutor(len(names)) as pool:
+            return any(list(pool.map(self.has, names)))
+
+    def folders(self, name: str) -> list[str]:
+        """Names of the folders in a folder, sorted; empty behind a URL, where nobody lists."""
+        check_name(self.root, name)
+        folder = Path(self.root) / name
+        if not self.is_local or not folder.is_dir():
+            return []
+        return sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+
+    def kvstore(self, name: str) -> dict[str, str]:
+        """What tensorstore calls the place of a folder in here."""
+        check_name(self.root, name)
+        if self.is_local:
+            return {"driver": "file", "path": f"{self.locate(name)}/"}
+        return {"driver": "http", "base_url": f"{self.root}/", "path": f"{name}/" if name else ""}
+
+
+def open_tree(path: str) -> Tree:
+    """The folder at a local path or a URL; nothing is read yet.
+
+    Raises
+    ------
+    UsageError
+        A local path that is no folder, or a protocol that marked folders are not read over.
+    """
+    if is_url(path):
+        return Tree(http_url(path), is_local=False)
+    folder = local_path(path)
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: a folder expected, found {'a file' if folder.exists() else 'nothing'}")
+    return Tree(str(folder), is_local=True)
+
+
+def check_name(root: str, name: str) -> None:
+    """Refuse a name that leaves the folder: metadata may come from anybody.
+
+    Raises
+    ------
+    FormatError
+        Naming the folder and the name.
+    """
+    parts = name.split("/")
+    if name.startswith("/") or "\\" in name or "\0" in name or ".." in parts or "." in parts:
+        raise FormatError(f"{root}: a name inside the folder expected, found {name!r}")
+
+
+def parse_json(where: str, data: bytes) -> Any:
+    """The JSON document in these bytes.
+
+    Raises
+    ------
+    FormatError
+        No JSON, or nested without end; the message shows the beginning of what was found.
+    """
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{where}: JSON expected, found {described(data)} ({error})") from error
+    if not _is_shallow(document, MAX_DEPTH):
+        raise FormatError(f"{where}: JSON of at most {MAX_DEPTH} levels expected, found it nested deeper")
+    return document
+
+
+def gunzipped(where: str, data: bytes, most: int) -> bytes:
+    """The bytes that were packed, never more than `most`; bytes that are no gzip come back as they are.
+
+    Raises
+    ------
+    FormatError
+        The gzip is broken, breaks off or unpacks to more.
+    """
+    if not data.startswith(b"\x1f\x8b"):
+        return data
+    inflater = zlib.decompressobj(wbits=31)
+    try:
+        plain = inflater.decompress(data, most)
+    except zlib.error as error:
+        raise FormatError(f"{where}: broken gzip: {error}") from error
+    if not inflater.eof:
+        raise FormatError(f"{where}: gzip that breaks off, or unpacks to more than {most} bytes")
+    return plain
+
+
+def described(head: bytes) -> str:
+    """What the first bytes of a file look like, for a message to a person."""
+    start = head[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if not head:
+        return "nothing (zero bytes)"
+    if start.startswith(b"version https://git-lfs"):
+        return "a git-LFS pointer: fetch the file itself with `git lfs pull`"
+    if start.startswith((b"<!doctype html", b"<html", b"<head")):
+        return "a web page (HTML) saved as data: fetch the file again"
+    if start.startswith(b"<?xml"):
+        return "XML text"
+    for magic, name in _MAGIC.items():
+        if head.startswith(magic):
+            return name
+    return f"{'text' if _is_text(head[:512]) else 'bytes'} that start with {head[:24]!r}"
+
+
+_MAGIC: Mapping[bytes, str] = {
+    b"\x1f\x8b": "gzip: unpack it first",
+    b"PK\x03\x04": "a zip archive: unpack it first",
+    b"BZh": "bzip2: unpack it first",
+    b"\xfd7zXZ": "xz: unpack it first",
+    b"\x89PNG": "a PNG picture",
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"\x89HDF": "HDF5, which is not read yet",
+    b"%PDF": "a PDF document",
+    b"PAR1": "a Parquet table",
+}
+
+
+def _is_text(head: bytes) -> bool:
+    return all(byte >= 32 or byte in (9, 10, 12, 13) for byte in head)
+
+
+def _is_shallow(value: Any, depth: int) -> bool:
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return depth > 0 and all(_is_shallow(child, depth - 1) for child in children)
+
+
+def _read_file(path: Path) -> bytes | None:
+    try:
+        if path.stat().st_size > MAX_DOCUMENT_BYTES:
+            raise FormatError(f"{path}: metadata expected, found {path.stat().st_size} bytes")
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def read_head(url: str, size: int = 4096) -> bytes | None:
+    """The first bytes of a file behind an http(s), s3 or gs URL; None where there is none for the public.
+
+    Raises
+    ------
+    SourceUnreachableError
+        The server does not answer.
+    """
+    folder, _, name = http_url(url).rpartition("/")
+    return _read_url(folder, name, stop_after=size)
+
+
+def _read_url(root: str, name: str, stop_after: int | None = None) -> bytes | None:
+    from obstore import exceptions
+
+    try:
+        result = _store(root).get(name)
+        data = bytearray()
+        for part in result.stream(min_chunk_size=stop_after or 2**20):
+            data += part
+            if stop_after is not None and len(data) >= stop_after:
+                return bytes(data[:stop_after])
+            if len(data) > MAX_DOCUMENT_BYTES:
+                raise FormatError(f"{root}/{name}: metadata expected, found more than {MAX_DOCUMENT_BYTES} bytes")
+        return bytes(data)
+    except (FileNotFoundError, exceptions.PermissionDeniedError, exceptions.UnauthenticatedError):
+        # A bucket that lists nothing to the public answers 403 where there is no object.
+        return None
+    except (exceptions.BaseError, OSError, ValueError) as error:
+        raise _no_answer(f"{root}/{name}", error) from error
+
+
+def _has_url(root: str, name: str) -> bool:
+    from obstore import exceptions
+
+    try:
+        _store(root).head(name)
+    except (FileNotFoundError, exceptions.PermissionDeniedError, exceptions.UnauthenticatedError):
+        return False
+    except (exceptions.BaseError, OSError, ValueError) as error:
+        raise _no_answer(f"{root}/{name}", error) from error
+    return True
+
+
+def _no_answer(where: str, error: Exception) -> SourceUnreachableError:
+    return SourceUnreachableError(f"{where}: no answer: {str(error).splitlines()[0]}")
+
+
+@lru_cache(maxsize=32)
+def _store(root: str) -> "HTTPStore":
+    from datetime import timedelta
+
+    from obstore.store import HTTPStore
+
+    return HTTPStore.from_url(
+        root,
+        client_options={"timeout": "60s", "connect_timeout": "10s", "allow_http": urlsplit(root).scheme == "http"},
+        retry_config={
+            "max_retries": 3,
+            "retry_timeout": timedelta(seconds=60),
+            "backoff": {
+                "init_backoff": timedelta(milliseconds=200),
+                "max_backoff": timedelta(seconds=5),
+                "base": 2.0,
+            },
+        },
+    )

@@ -1,0 +1,121 @@
+"""A volume as a file holds it: lazy levels, finest first, axes z, y, x, nanometres."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from em_assets.errors import OutOfBoundsError
+from em_assets.model import ZYX, Content, FloatZYX, PartialFloatZYX
+
+ReadBox = Callable[[ZYX, ZYX], NDArray[Any]]
+"""Reads the box (start_zyx, shape_zyx), which lies inside the level, as a fresh C-ordered array."""
+
+UNKNOWN_VOXEL_SIZE: PartialFloatZYX = (None, None, None)
+
+
+@dataclass(frozen=True)
+class SourceLevel:
+    """One resolution of a volume.
+
+    Attributes
+    ----------
+    shape_zyx
+        Voxels.
+    voxel_size_zyx_nm
+        Nanometres; None on an axis of which the file does not say it.
+    offset_zyx_nm
+        Position of the first voxel's centre.
+    chunk_shape_zyx
+        What the file stores, compresses and reads at once; None where it has no such thing.
+    read_box
+        Reads a box inside the level, without checking it.
+    """
+
+    shape_zyx: ZYX
+    voxel_size_zyx_nm: PartialFloatZYX
+    read_box: ReadBox
+    offset_zyx_nm: FloatZYX = (0.0, 0.0, 0.0)
+    chunk_shape_zyx: ZYX | None = None
+
+
+@dataclass(frozen=True)
+class SourceVolume:
+    """A 3-D array with one voxel size; a 2-D image is (1, y, x). Opening it reads no pixels.
+
+    Attributes
+    ----------
+    name
+        What the file or its name calls it.
+    format
+        Name of the format's module.
+    dtype
+        In native byte order; a real number type.
+    levels
+        Finest first; at least one.
+    files
+        The files that it comes from, as given to the format.
+    compressor
+        The source's compression in its own words; None for none.
+    content
+        Where the format itself says it (a segmentation, say); None otherwise.
+    """
+
+    name: str
+    format: str
+    dtype: np.dtype[Any]
+    levels: tuple[SourceLevel, ...]
+    files: tuple[str, ...]
+    compressor: str | None = None
+    content: Content | None = None
+
+    @property
+    def shape_zyx(self) -> ZYX:
+        """Shape of the finest level."""
+        return self.levels[0].shape_zyx
+
+    @property
+    def voxel_size_zyx_nm(self) -> PartialFloatZYX:
+        """Voxel size of the finest level; None on an axis of which the file does not say it."""
+        return self.levels[0].voxel_size_zyx_nm
+
+    def read(self, start_zyx: ZYX, shape_zyx: ZYX, level: int = 0) -> NDArray[Any]:
+        """Voxels of a box as a C-ordered array of `shape_zyx`.
+
+        Raises
+        ------
+        OutOfBoundsError
+            The box reaches outside the level, or an axis is below 1.
+        FormatError
+            The file breaks off or contradicts itself.
+        """
+        if not 0 <= level < len(self.levels):
+            raise OutOfBoundsError(f"{self.name}: no level {level}; there are {len(self.levels)}, counted from 0")
+        check_box(self.name, start_zyx, shape_zyx, self.levels[level].shape_zyx)
+        return self.levels[level].read_box(start_zyx, shape_zyx)
+
+    def named(self, name: str) -> "SourceVolume":
+        """The same volume under another name."""
+        return replace(self, name=name)
+
+
+def check_box(name: str, start_zyx: ZYX, shape_zyx: ZYX, within_zyx: ZYX) -> None:
+    """Refuse a box that is not three whole numbers each, has an axis below 1, or reaches outside.
+
+    Raises
+    ------
+    OutOfBoundsError
+        Naming the box and what it must lie in.
+    """
+    if len(start_zyx) != 3 or len(shape_zyx) != 3:
+        raise OutOfBoundsError(f"{name}: start and shape need three numbers (z, y, x), found {start_zyx}, {shape_zyx}")
+    inside = all(
+        extent >= 1 and start >= 0 and start + extent <= size
+        for start, extent, size in zip(start_zyx, shape_zyx, within_zyx, strict=True)
+    )
+    if not inside:
+        raise OutOfBoundsError(
+            f"{name}: the box from {tuple(start_zyx)} of shape {tuple(shape_zyx)} (z, y, x) is not inside {within_zyx}"
+        )
