@@ -62,9 +62,9 @@ soak: .venv/.dev ## the long campaigns
 
 lock: ## resolve the lock files anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-emit-index-url \
-	  --no-annotate --custom-compile-command 'make lock' pyproject.toml -o requirements-dev.lock
+	  --no-annotate --no-strip-extras --custom-compile-command 'make lock' pyproject.toml -o requirements-dev.lock
 	uv pip compile --quiet --universal --python-version 3.11 --extra sample --generate-hashes --no-emit-index-url \
-	  --no-annotate --custom-compile-command 'make lock' -c requirements-dev.lock pyproject.toml -o requirements.lock
+	  --no-annotate --no-strip-extras --custom-compile-command 'make lock' -c requirements-dev.lock pyproject.toml -o requirements.lock
 
 clean: ## forget the environment, the store and what Dagster kept
 	rm -rf .venv store storage history logs schedules .telemetry .logs_queue
