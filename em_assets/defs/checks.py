@@ -32,9 +32,14 @@ def volume_readable(context: dg.AssetCheckExecutionContext, platform: AnyPlatfor
 
 @dg.asset_check(asset=volume, blocking=True, partitions_def=each_dataset)
 def pixels_equal_source(context: dg.AssetCheckExecutionContext, platform: AnyPlatform) -> dg.AssetCheckResult:
-    """Blocks drawn by a seed hold the same voxels in the source and in the written volume."""
+    """Blocks drawn by a seed hold the same voxels in the written volume and, as another library reads it, the source.
+
+    The libraries are tifffile, ncempy, mrcfile, zarr-python and cloud-volume. A file that its library does not take is
+    compared with what our own reader says; the result names who read each volume.
+    """
     dataset = platform.dataset(context.partition_key)
-    return _judged(checking.unequal_blocks(dataset, platform.settings), "seeded blocks are equal")
+    compared = checking.unequal_blocks(dataset, platform.settings)
+    return _judged(compared.unequal, f"seeded blocks are equal ({'; '.join(compared.read_by)})")
 
 
 @dg.asset_check(asset=volume, blocking=True, partitions_def=each_dataset)
@@ -73,11 +78,8 @@ def voxel_size_known(record: pa.Table) -> dg.AssetCheckResult:
 @dg.asset_check(asset=record, partitions_def=each_dataset)
 def licence_known(record: pa.Table) -> dg.AssetCheckResult:
     """Somebody said under which licence the data may be used."""
-    found = [
-        f"{row['volume']}: licence unknown; ask the publisher before you pass it on"
-        for row in record.to_pylist()
-        if not row["licence"]
-    ]
+    unknown = [row["volume"] for row in record.to_pylist() if not row["licence"]]
+    found = [f"licence of {', '.join(unknown)} unknown; ask the publisher before you pass it on"] if unknown else []
     return _judged(found, "a licence is known for every volume", dg.AssetCheckSeverity.WARN)
 
 

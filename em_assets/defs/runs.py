@@ -13,6 +13,8 @@ import dagster as dg
 
 from em_assets.defs.automation import catalog_job, dataset_job
 
+OWN_ERRORS = "em_assets.errors."
+
 QUIET: dict[str, Any] = {"loggers": {"progress": {}}}
 
 
@@ -114,11 +116,16 @@ def _first_error(result: dg.ExecuteInProcessResult) -> str | None:
         if not event.is_step_failure:
             continue
         error = event.step_failure_data.error
-        while error is not None and error.cause is not None:
-            error = error.cause
         if error is not None:
-            return error.message.strip()
+            return _in_words(error)
     return None if result.success else "the run failed before any step began"
+
+
+def _in_words(error: SerializableErrorInfo) -> str:
+    """The platform's own words where it has any for this failure, else the last cause: what a library stumbled over."""
+    while error.cause is not None and not error.message.startswith(OWN_ERRORS):
+        error = error.cause
+    return error.message.removeprefix(OWN_ERRORS).strip()
 
 
 def _said_by_an_asset(record: logging.LogRecord) -> bool:
