@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from em_assets.defs.partitions import DATASETS, SETTINGS
+from em_assets.defs.partitions import SETTINGS
 from em_assets.defs.platform import Platform
 from em_assets.errors import EMAssetsError
 from em_assets.settings import PUBLIC, SAMPLE
@@ -140,7 +140,7 @@ catalog_follows = dg.AutomationConditionSensorDefinition(
 
 
 def _names_with_source(platform: Platform) -> list[str]:
-    return [name for name in sorted(DATASETS) if platform.has_source(name)]
+    return [name for name in sorted(platform.datasets) if platform.has_source(name)]
 
 
 def _watched_names(platform: Platform) -> list[str]:
@@ -148,7 +148,7 @@ def _watched_names(platform: Platform) -> list[str]:
     return [
         name
         for name in _names_with_source(platform)
-        if DATASETS[name].auto or read_fingerprint(settings.raw_dir(name)) is not None
+        if platform.datasets[name].auto or read_fingerprint(settings.raw_dir(name)) is not None
     ]
 
 
