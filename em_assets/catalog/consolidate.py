@@ -4,7 +4,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from em_assets.catalog.schemas import DATASETS, ORIGINAL_TAGS, RECORD, TAGS, VOLUMES, TableSchema
+from em_assets.catalog.files import file_rows
+from em_assets.catalog.schemas import (
+    CLAIMS,
+    CONFLICTS,
+    DATASETS,
+    FIELDS,
+    FILES,
+    ORIGINAL_TAGS,
+    RECORD,
+    TAGS,
+    VOLUMES,
+    TableSchema,
+)
 from em_assets.catalog.tables import concat, table_of_rows
 from em_assets.errors import StoreError
 from em_assets.model import RawFile
@@ -34,8 +46,8 @@ class DatasetPart:
         Of the dataset; a title that its record carries goes first.
     files
         The rows of its manifest.
-    original_tags, claims, record, conflicts
-        Its own tables; None for one that is not made yet.
+    original_tags, claims, record, conflicts, fields, described_files
+        Its own tables, the last one its `files`; None for one that is not made yet.
     written
         Its committed volumes by name.
     """
@@ -49,11 +61,13 @@ class DatasetPart:
     claims: "pa.Table | None" = None
     record: "pa.Table | None" = None
     conflicts: "pa.Table | None" = None
+    fields: "pa.Table | None" = None
+    described_files: "pa.Table | None" = None
     written: Mapping[str, Written] = field(default_factory=dict)
 
 
 def consolidate(parts: Mapping[str, DatasetPart]) -> "dict[str, pa.Table]":
-    """`datasets`, `volumes` and `tags`, sorted by dataset; volumes by name, tags in their files' own order.
+    """The tables of `schemas.CATALOG`, sorted by dataset; in a dataset as its own tables are, which are sorted too.
 
     Raises
     ------
@@ -65,7 +79,11 @@ def consolidate(parts: Mapping[str, DatasetPart]) -> "dict[str, pa.Table]":
     return {
         DATASETS.name: _datasets(ordered, record),
         VOLUMES.name: _volumes(ordered, record),
+        FILES.name: _files(ordered),
         TAGS.name: _tags(ordered),
+        CLAIMS.name: _joined(CLAIMS, (part.claims for part in ordered.values())),
+        CONFLICTS.name: _joined(CONFLICTS, (part.conflicts for part in ordered.values())),
+        FIELDS.name: _joined(FIELDS, (part.fields for part in ordered.values())),
     }
 
 
@@ -113,6 +131,7 @@ def _dataset_row(name: str, part: DatasetPart, facts: Mapping[str, list[str]]) -
         "n_claims": _n_rows(part.claims),
         "n_conflicts": len(settled),
         "n_unsettled": settled.count(False),
+        "n_unknown": part.fields["is_unknown"].to_pylist().count(True) if part.fields is not None else 0,
     }
 
 
@@ -145,6 +164,18 @@ def _volumes(parts: Mapping[str, DatasetPart], record: "pa.Table") -> "pa.Table"
     for name in Written._fields:
         columns[name] = [None if volume is None else getattr(volume, name) for volume in written]
     return pa.Table.from_pydict({name: columns[name] for name in VOLUMES.column_names}, schema=VOLUMES.arrow)
+
+
+def _files(parts: Mapping[str, DatasetPart]) -> "pa.Table":
+    """The manifests; format and volume of each file as long as it is the one that these were found for."""
+    rows = []
+    for name, part in parts.items():
+        described = part.described_files.to_pylist() if part.described_files is not None else []
+        found = {(row["path"], row["sha256"]): (row["format"], row["volume"]) for row in described}
+        for row in file_rows(name, part.origin, part.files):
+            row["format"], row["volume"] = found.get((row["path"], row["sha256"]), (None, None))
+            rows.append(row)
+    return table_of_rows(FILES, rows)
 
 
 def _tags(parts: Mapping[str, DatasetPart]) -> "pa.Table":

@@ -1,13 +1,17 @@
 """What the store holds of each dataset, read from its manifests, tables and commits: never from a run's history."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from em_assets.catalog.categories import category_names
 from em_assets.catalog.consolidate import DatasetPart, Written, rows_of
-from em_assets.catalog.schemas import CLAIMS, CONFLICTS, ORIGINAL_TAGS, RECORD, TableSchema
-from em_assets.catalog.tables import read_table
+from em_assets.catalog.schemas import CLAIMS, CONFLICTS, FIELDS, FILES, ORIGINAL_TAGS, RECORD, TableSchema
+from em_assets.catalog.tables import claims_of_table, read_table
 from em_assets.datasets import Dataset
+from em_assets.errors import NotBuiltError
+from em_assets.model import Claim
 from em_assets.settings import Settings
 from em_assets.sources import read_fingerprint, read_manifest
 from em_assets.volumes.store import CommittedVolume, committed_volumes
@@ -44,30 +48,89 @@ def holding(dataset: Dataset, settings: Settings) -> DatasetPart | None:
         claims=_table(folder, CLAIMS),
         record=_table(folder, RECORD),
         conflicts=_table(folder, CONFLICTS),
+        fields=_table(folder, FIELDS),
+        described_files=_table(folder, FILES),
         written={name: _written(volume) for name, volume in committed.items()},
     )
 
 
 def describe(dataset: Dataset, settings: Settings) -> dict[str, Any]:
-    """A dataset and its volumes as `em-assets show` prints them; no volumes where nothing was fetched."""
+    """A dataset and its volumes as `em-assets show` prints them; no volumes where nothing was fetched.
+
+    `fields` of a volume are its rows of the table `fields`; those of the whole dataset stand beside `volumes`, and so
+    do all `conflicts`. Values are as they were before they became JSON.
+    """
     part = holding(dataset, settings)
     if part is None:
         return {"dataset": dataset.name, "title": dataset.title, "origin": settings.origin, "volumes": []}
     described, volumes = rows_of(dataset.name, part)
-    return described | {"volumes": [described_volume(row) for row in volumes]}
+    fields = _decoded(part.fields, ("value",))
+    return described | {
+        "volumes": [described_volume(row) | {"fields": _of_volume(row["volume"], fields)} for row in volumes],
+        "fields": _of_volume(None, fields),
+        "conflicts": _decoded(part.conflicts, ("value", "other_value")),
+    }
+
+
+def conflicts_held(datasets: Mapping[str, Dataset], settings: Settings) -> list[dict[str, Any]]:
+    """The conflicts of these datasets, values as they were before they became JSON, in the catalog's order.
+
+    Raises
+    ------
+    NotBuiltError
+        None of the datasets has a record yet.
+    """
+    held = {name: _table(settings.metadata_dir(name), CONFLICTS) for name in sorted(datasets)}
+    if all(table is None for table in held.values()):
+        names = next(iter(held)) if len(held) == 1 else "DATASET"
+        raise NotBuiltError(f"{settings.store}: nothing is recorded yet; em-assets fetch {names}")
+    return [row for table in held.values() for row in _decoded(table, ("value", "other_value"))]
+
+
+def claims_held(datasets: Mapping[str, Dataset], settings: Settings) -> dict[str, list[Claim]]:
+    """The claims that the store has about each dataset; datasets without any are left out."""
+    held = {name: _table(settings.metadata_dir(name), CLAIMS) for name in sorted(datasets)}
+    return {name: claims_of_table(table) for name, table in held.items() if table is not None}
+
+
+def categories_held(datasets: Mapping[str, Dataset], settings: Settings) -> dict[str, list[str]]:
+    """The categories of each dataset's original tags; datasets without any are left out."""
+    held = {name: _table(settings.metadata_dir(name), ORIGINAL_TAGS) for name in sorted(datasets)}
+    return {name: category_names(table) for name, table in held.items() if table is not None}
 
 
 def described_volume(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row of `volumes` with its triples put together; `voxel_size_zyx_nm` is None where no axis is known."""
-    shape = [row[f"shape_{axis}"] for axis in "zyx"]
-    voxel_size = [row[f"voxel_size_{axis}_nm"] for axis in "zyx"]
-    first = {
+    triples = {name: [row[_axis(name, axis)] for axis in "zyx"] for name in _TRIPLES}
+    single = {key: value for key, value in row.items() if key not in _AXES and key not in ("dataset", "volume")}
+    return {
         "volume": row["volume"],
-        "shape_zyx": None if None in shape else shape,
-        "voxel_size_zyx_nm": None if voxel_size == [None] * 3 else voxel_size,
-    }
-    split = {f"{name}_{axis}{unit}" for name, unit in (("shape", ""), ("voxel_size", "_nm")) for axis in "zyx"}
-    return first | {key: value for key, value in row.items() if key not in split and key not in ("dataset", "volume")}
+        "shape_zyx": None if None in triples["shape_zyx"] else triples["shape_zyx"],
+        "voxel_size_zyx_nm": None if triples["voxel_size_zyx_nm"] == [None] * 3 else triples["voxel_size_zyx_nm"],
+        "extent_zyx_nm": None if None in triples["extent_zyx_nm"] else triples["extent_zyx_nm"],
+    } | single
+
+
+def _axis(triple: str, axis: str) -> str:
+    return triple.replace("zyx", axis)
+
+
+_TRIPLES = ("shape_zyx", "voxel_size_zyx_nm", "extent_zyx_nm")
+_AXES = frozenset(_axis(triple, axis) for triple in _TRIPLES for axis in "zyx")
+
+
+def _decoded(table: "pa.Table | None", keys: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows of a table with the values of these columns decoded."""
+    rows = [] if table is None else table.to_pylist()
+    return [row | {key: None if row[key] is None else json.loads(row[key]) for key in keys} for row in rows]
+
+
+def _of_volume(volume: str | None, fields: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {key: value for key, value in row.items() if key not in ("dataset", "volume")}
+        for row in fields
+        if row["volume"] == volume
+    ]
 
 
 def _table(folder: Path, schema: TableSchema) -> "pa.Table | None":

@@ -1,8 +1,10 @@
-"""SQL over the catalog: DuckDB reads the Parquet tables and nothing else."""
+"""SQL over the catalog: DuckDB reads the Parquet tables, and views of them, and nothing else."""
 
+from collections.abc import Container
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from em_assets.catalog.views import VIEWS
 from em_assets.errors import NotBuiltError, StoreError, UsageError
 from em_assets.settings import Settings
 
@@ -15,14 +17,14 @@ QUESTIONS = ("SELECT", "EXPLAIN")
 
 
 def query(sql: str, settings: Settings) -> "pa.Table":
-    """The rows that one SQL question has for its answer; each table of the catalog is a view of its own name.
+    """The rows that one SQL question has for its answer; the catalog's tables and `VIEWS` have their own names.
 
     Raises
     ------
     NotBuiltError
         There is no catalog yet.
     UsageError
-        DuckDB refuses the question; the message lists the tables.
+        DuckDB refuses the question; the message lists the tables and views.
     StoreError
         A table of the catalog cannot be read.
     """
@@ -31,11 +33,14 @@ def query(sql: str, settings: Settings) -> "pa.Table":
     tables = _catalog_tables(settings.catalog_dir)
     with duckdb.connect(":memory:") as connection:
         _register(connection, tables)
+        views = _add_views(connection, tables)
         _lock(connection)
         try:
             return _answer(connection, sql)
         except duckdb.Error as error:
-            raise UsageError(f"{error}\n\nTables: {', '.join(tables)}") from error
+            # What follows the first empty line repeats the question with a mark under a word.
+            said = " ".join(str(error).partition("\n\n")[0].split())
+            raise UsageError(f"{said} (Tables: {', '.join(tables)}. Views: {', '.join(views)})") from error
 
 
 def _catalog_tables(folder: Path) -> dict[str, Path]:
@@ -55,6 +60,14 @@ def _register(connection: "duckdb.DuckDBPyConnection", tables: dict[str, Path]) 
             connection.register(name, arrow_dataset.dataset(path, format="parquet"))
         except (pa.ArrowInvalid, OSError) as error:
             raise StoreError(f"{path}: not a readable Parquet file ({error}); materialize `catalog` again") from error
+
+
+def _add_views(connection: "duckdb.DuckDBPyConnection", tables: Container[str]) -> list[str]:
+    """Make the views whose tables are there: a catalog that an older version made may lack some."""
+    views = [view for view in VIEWS if all(table in tables for table in view.tables)]
+    for view in views:
+        connection.execute(f"CREATE TEMP VIEW {view.name} AS {view.sql}")
+    return [view.name for view in views]
 
 
 def _lock(connection: "duckdb.DuckDBPyConnection") -> None:

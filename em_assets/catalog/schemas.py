@@ -1,6 +1,6 @@
 """The fixed columns of every table, each with its type and what it means.
 
-A dataset's own tables: `ORIGINAL_TAGS`, `CLAIMS`, `RECORD`, `CONFLICTS`. The catalog's: `DATASETS`, `VOLUMES`, `TAGS`.
+A dataset's own tables are `OF_A_DATASET`; those over all datasets are `CATALOG`.
 Lengths are nanometres, axes z, y, x, sizes bytes; null is unknown. Shapes of chunks are text like `[64, 64, 64]`.
 """
 
@@ -14,6 +14,14 @@ if TYPE_CHECKING:
 ColumnType = Literal["string", "int64", "float64", "bool"]
 
 
+_UNITS = {"_nm": "nm", "_bytes": "byte", "_kv": "kV", "_mm": "mm"}
+
+
+def unit_in_name(name: str) -> str | None:
+    """The unit that the name of a field or column ends in; None for a name without one."""
+    return next((unit for suffix, unit in _UNITS.items() if name.endswith(suffix)), None)
+
+
 class Column(NamedTuple):
     """One column: its name, its type and what it means; `required` columns are never null."""
 
@@ -25,10 +33,12 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True)
 class TableSchema:
-    """The columns of one table, in order."""
+    """The columns of one table, in order, what one row is, and by which columns the catalog sorts it."""
 
     name: str
     columns: tuple[Column, ...]
+    meaning: str
+    order: str
 
     @property
     def column_names(self) -> list[str]:
@@ -54,8 +64,12 @@ _TAG_COLUMNS = (
     Column("type", "string", "the type that the file declares", required=True),
 )
 
-ORIGINAL_TAGS = TableSchema("original_tags", _TAG_COLUMNS)
-"""Every tag of a dataset's files, in the files' own order."""
+ORIGINAL_TAGS = TableSchema(
+    "original_tags",
+    _TAG_COLUMNS,
+    meaning="Every tag of a dataset's files, in the files' own order",
+    order="the files' own order",
+)
 
 CLAIMS = TableSchema(
     "claims",
@@ -71,8 +85,9 @@ CLAIMS = TableSchema(
         Column("raw", "string", "the text that was read", required=True),
         _ORIGIN,
     ),
+    meaning="What each source says of each field: one row a claim",
+    order="dataset, volume, field, kind, said_by, locator",
 )
-"""What each source says of each field: one row a claim."""
 
 _RECORD_COLUMNS = (
     _DATASET,
@@ -100,10 +115,30 @@ _RECORD_FURTHER_COLUMNS = (
     Column("licence", "string", "licence of the data"),
     Column("doi", "string", "DOI of the data"),
     Column("citation", "string", "how to cite it"),
+    Column("description", "string", "what it is, in the archive's words"),
+    Column("authors", "string", "who made it"),
+    Column("technique_id", "string", "id of the technique in FBbi; null where no real one was seen"),
+    Column("organism_taxon", "int64", "NCBI taxon of the species"),
+    Column("sample", "string", "what was imaged: organ, cell line"),
+    Column("sample_type", "string", "tissue, cell culture, organism, …"),
+    Column("contrast_polarity", "string", "dark or bright membranes"),
+    Column("extent_z_nm", "float64", "physical size along z, nanometres"),
+    Column("extent_y_nm", "float64", "physical size along y, nanometres"),
+    Column("extent_x_nm", "float64", "physical size along x, nanometres"),
+    Column("instrument", "string", "microscope"),
+    Column("accelerating_voltage_kv", "float64", "accelerating voltage or landing energy, kilovolt"),
+    Column("working_distance_mm", "float64", "from the last lens to the sample, millimetres"),
+    Column("acquired_at", "string", "when it was imaged, ISO 8601"),
+    Column("deposited_on", "string", "when it was given to the archive, ISO 8601"),
+    Column("released_on", "string", "when the archive opened it, ISO 8601"),
 )
 
-RECORD = TableSchema("record", _RECORD_COLUMNS + _RECORD_FURTHER_COLUMNS)
-"""What is true of each volume of a dataset, as far as anyone witnessed it."""
+RECORD = TableSchema(
+    "record",
+    _RECORD_COLUMNS + _RECORD_FURTHER_COLUMNS,
+    meaning="What is true of each volume of a dataset, as far as anyone witnessed it",
+    order="volume",
+)
 
 CONFLICTS = TableSchema(
     "conflicts",
@@ -112,14 +147,20 @@ CONFLICTS = TableSchema(
         Column("volume", "string", "the volume in question; null for the whole dataset"),
         Column("field", "string", "the field on which two sources differ", required=True),
         Column("value", "string", "one value, as JSON: the winning one where the conflict is settled", required=True),
+        Column("unit", "string", "unit of both values"),
         Column("said_by", "string", "who says it", required=True),
+        Column("kind", "string", "kind of that claim"),
         Column("other_value", "string", "the other value, as JSON", required=True),
         Column("other_said_by", "string", "who says that", required=True),
+        Column("other_kind", "string", "kind of the other claim"),
+        Column("factor", "float64", "the larger value over the smaller one"),
+        Column("cause", "string", "what likely went wrong; null where no known slip fits"),
         Column("is_settled", "bool", "whether a rule decides between them; the field is null if not", required=True),
         Column("rule", "string", "the rule that decides, or why none does", required=True),
     ),
+    meaning="Claims that differ beyond their field's tolerance",
+    order="dataset, volume, field",
 )
-"""Claims that differ beyond their field's tolerance."""
 
 VOLUMES = TableSchema(
     "volumes",
@@ -134,8 +175,9 @@ VOLUMES = TableSchema(
         *_RECORD_FURTHER_COLUMNS,
         Column("generation", "string", "digest of what the written volume was made from and how"),
     ),
+    meaning="Every volume of every dataset: its record, and where it was written",
+    order="dataset, volume",
 )
-"""Every volume of every dataset: its record, and where it was written."""
 
 DATASETS = TableSchema(
     "datasets",
@@ -157,11 +199,59 @@ DATASETS = TableSchema(
         Column("n_claims", "int64", "claims about it", required=True),
         Column("n_conflicts", "int64", "claims that differ beyond tolerance", required=True),
         Column("n_unsettled", "int64", "conflicts that no rule decides", required=True),
+        Column("n_unknown", "int64", "fields of its volumes that have no value", required=True),
     ),
+    meaning="Every dataset: one row each",
+    order="dataset",
 )
-"""Every dataset: one row each."""
 
-TAGS = TableSchema("tags", (_DATASET, *_TAG_COLUMNS))
-"""Every original tag of every dataset."""
+TAGS = TableSchema(
+    "tags",
+    (_DATASET, *_TAG_COLUMNS),
+    meaning="Every original tag of every dataset",
+    order="dataset, then the files' own order",
+)
 
-CATALOG = (DATASETS, VOLUMES, TAGS)
+FILES = TableSchema(
+    "files",
+    (
+        _DATASET,
+        _ORIGIN,
+        Column("path", "string", "path below the dataset's raw files", required=True),
+        Column("url", "string", "public address of the file, whatever the origin", required=True),
+        Column("size_bytes", "int64", "size", required=True),
+        Column("sha256", "string", "digest of the bytes that are held", required=True),
+        Column("validator", "string", "the source's own mark of this version: ETag, generation, modification time"),
+        Column("source", "int64", "which `[[source]]` of the TOML file it came from, the first is 0", required=True),
+        Column("format", "string", "the format that reads it; null where none does: the file is kept as it is"),
+        Column("volume", "string", "the volume that it is part of; several with `; ` between; null for none"),
+    ),
+    meaning="Every raw file that is held whole: its manifest row, and what it is part of",
+    order="dataset, path",
+)
+
+FIELDS = TableSchema(
+    "fields",
+    (
+        _DATASET,
+        Column("volume", "string", "the volume that is described; null for the whole dataset"),
+        Column("field", "string", "the field of the record", required=True),
+        Column("value", "string", "what the record says, as JSON; null where nothing is known or nobody wins"),
+        Column("unit", "string", "unit of the value"),
+        Column("kind", "string", "kind of the claim that won"),
+        Column("said_by", "string", "who made it"),
+        Column("locator", "string", "where in it"),
+        Column("rule", "string", "the rule that made it win, or why none did; null where nobody says anything"),
+        Column("n_agree", "int64", "claims that say the same within tolerance, the winner among them", required=True),
+        Column("n_disagree", "int64", "claims that say otherwise", required=True),
+        Column("is_unknown", "bool", "whether the record has no value: unsaid, or disputed", required=True),
+    ),
+    meaning="Every field of every volume with its witness; a field that nobody knows has its row too",
+    order="dataset, volume, field",
+)
+
+OF_A_DATASET = (ORIGINAL_TAGS, CLAIMS, RECORD, CONFLICTS, FIELDS, FILES)
+"""The tables below `metadata/<dataset>/`."""
+
+CATALOG = (DATASETS, VOLUMES, FILES, TAGS, CLAIMS, CONFLICTS, FIELDS)
+"""The tables below `catalog/`."""

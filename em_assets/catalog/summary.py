@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from em_assets.catalog.categories import categories
 from em_assets.settings import PUBLIC, SAMPLE
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
 
 UNKNOWN = "unknown"
@@ -75,26 +75,11 @@ def _values(volumes: "pa.Table") -> str:
 
 
 def _fields(tags: "pa.Table") -> str:
-    carriers = _carriers(tags)
     body = []
-    for category, rows in carriers.groupby("category", sort=True):
-        in_datasets = {str(name): list(of_dataset["file"]) for name, of_dataset in rows.groupby("dataset", sort=True)}
+    for category, in_datasets in categories(tags).items():
         files = "; ".join(f"{name}: {_named(files)}" for name, files in in_datasets.items())
-        body.append((str(category), str(len(in_datasets)), files))
+        body.append((category, str(len(in_datasets)), files))
     return _markdown(("Category", "Datasets", "Present in"), body)
-
-
-def _carriers(tags: "pa.Table") -> "pd.DataFrame":
-    """Which files of which datasets carry which category, each once.
-
-    Arrow finds them, so that a table of millions of tags becomes pandas objects only when it is small.
-    """
-    import pyarrow.compute as pc
-
-    category = pc.replace_substring_regex(tags["path"], r"^([^.\[]+)[.\[].*$", r"\1")
-    found = tags.select(["dataset", "file"]).append_column("category", category)
-    frame: pd.DataFrame = found.group_by(["category", "dataset", "file"], use_threads=False).aggregate([]).to_pandas()
-    return frame.sort_values(["category", "dataset", "file"])
 
 
 def _named(files: Sequence[str]) -> str:

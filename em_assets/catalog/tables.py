@@ -22,15 +22,11 @@ ROW_GROUP_ROWS = 128 * 1024
 
 def tags_table(file: str, tags: Iterable[Tag]) -> "pa.Table":
     """A file's tags as rows of `ORIGINAL_TAGS`, in their own order; `concat` joins those of several files."""
-    kept = list(tags)
-    columns = {
-        "file": [file] * len(kept),
-        "container": [tag.container for tag in kept],
-        "path": [tag.path for tag in kept],
-        "value": [_text(tag.value) for tag in kept],
-        "type": [tag.type for tag in kept],
-    }
-    return _table(ORIGINAL_TAGS, columns)
+    # One at a time, so that a long list is text before the next one comes.
+    rows = [(tag.container, tag.path, _text(tag.value), tag.type) for tag in tags]
+    names = ("container", "path", "value", "type")
+    columns = {name: [row[place] for row in rows] for place, name in enumerate(names)}
+    return _table(ORIGINAL_TAGS, {"file": [file] * len(rows)} | columns)
 
 
 def claims_table(claims: Iterable[Claim]) -> "pa.Table":
@@ -157,7 +153,8 @@ def read_table(path: Path, schema: TableSchema) -> "pa.Table":
         raise NotBuiltError(f"{path}: no table of {schema.name} yet; `em-assets fetch DATASET` makes it")
     try:
         with pq.ParquetFile(path) as file:  # not pq.read_table, which makes columns of folders named like `a=b`
-            table = file.read()
+            # Threads cost more than they save on the small tables that most datasets have.
+            table = file.read(use_threads=file.metadata.num_rows > ROW_GROUP_ROWS)
     except (pa.ArrowInvalid, OSError) as error:
         raise StoreError(
             f"{path}: not a readable Parquet file ({error}); remove it and materialize it again"
@@ -207,18 +204,26 @@ def _json(value: Any) -> str:
 
 
 def _record_row(record: VolumeRecord) -> dict[str, Any]:
-    row = record.model_dump(exclude={"shape_zyx", "voxel_size_zyx_nm"})
+    row = record.model_dump(exclude={"shape_zyx", "voxel_size_zyx_nm", "extent_zyx_nm"})
     shape = record.shape_zyx or (None, None, None)
-    for axis, voxels, voxel_size_nm in zip("zyx", shape, record.voxel_size_zyx_nm, strict=True):
+    extent = record.extent_zyx_nm or (None, None, None)
+    for axis, voxels, voxel_size_nm, extent_nm in zip("zyx", shape, record.voxel_size_zyx_nm, extent, strict=True):
         row[f"shape_{axis}"] = voxels
         row[f"voxel_size_{axis}_nm"] = voxel_size_nm
+        row[f"extent_{axis}_nm"] = extent_nm
     return row
 
 
 def _record_of_row(row: dict[str, Any]) -> VolumeRecord:
     shape = tuple(row.pop(f"shape_{axis}") for axis in "zyx")
     voxel_size_nm = tuple(row.pop(f"voxel_size_{axis}_nm") for axis in "zyx")
-    return VolumeRecord(**row, shape_zyx=None if None in shape else shape, voxel_size_zyx_nm=voxel_size_nm)
+    extent = tuple(row.pop(f"extent_{axis}_nm") for axis in "zyx")
+    return VolumeRecord(
+        **row,
+        shape_zyx=None if None in shape else shape,
+        voxel_size_zyx_nm=voxel_size_nm,
+        extent_zyx_nm=None if None in extent else extent,
+    )
 
 
 def _difference(schema: TableSchema, found: "pa.Schema") -> str:

@@ -4,10 +4,12 @@ Three folders are read: this one; the user's own (`EM_ASSETS_DATASETS`); and, fo
 """
 
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -15,6 +17,9 @@ from em_assets.errors import RegistryError, UnknownDatasetError
 from em_assets.model import NAME_PATTERN, Frozen, Source, Statement
 from em_assets.settings import PUBLIC, SAMPLE, Settings
 from em_assets.sources.origins import SCHEMES, url_scheme
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 __all__ = ["Dataset", "Said", "builtin_names", "get", "load", "read_toml"]
 
@@ -41,12 +46,16 @@ class Dataset(Frozen):
     ----------
     name
         The file's name.
+    title
+        What people call it.
     format
         Name of a module in `formats`; None finds it by magic bytes.
     sources
         `[source]`, or several `[[source]]`.
     says, recorded
         What the publisher says, and what the real files were seen to say before, each with where.
+    citation, links
+        How to cite it, and pages about it.
     origins
         Under which origins the dataset can be fetched.
     auto
@@ -88,6 +97,8 @@ class Dataset(Frozen):
 
     @model_validator(mode="after")
     def _volumes_agree(self) -> "Dataset":
+        if all(source.archive for source in self.sources):
+            raise ValueError("source: nothing but archives' records; a source of files or a cutout expected with them")
         named = [source.volume for source in self.sources if source.volume]
         for volume in named:
             if named.count(volume) > 1:
@@ -184,11 +195,13 @@ def read_toml(path: Path) -> Dataset:
         raise RegistryError(f"{path}: no [source]; the smallest file has a title and a [source] with a url")
     if "sources" in keys:
         raise RegistryError(f"{path}: sources: unknown key; did you mean [[source]]?")
+    if "name" in keys:
+        raise RegistryError(f"{path}: name: unknown key; the file's name is the dataset's: rename the file")
     try:
         given = {**keys, "sources": sources if isinstance(sources, list) else [sources]}
         dataset = Dataset(**{**given, "name": path.stem})
     except ValidationError as error:
-        raise RegistryError("; ".join(_described(path, detail) for detail in error.errors())) from error
+        raise RegistryError("; ".join(_described(path, detail) for detail in _told(error))) from error
     return _with_absolute_paths(dataset, path.parent)
 
 
@@ -223,8 +236,19 @@ def _check_url(url: str) -> None:
         raise ValueError(
             f"url: {url}: {scheme}:// is unknown{_did_you_mean(scheme, SCHEMES)}; {', '.join(SCHEMES)} or a path"
         )
+    try:
+        if urlsplit(url).port == 0:
+            raise ValueError("nobody listens at port 0")
+    except ValueError as error:
+        raise ValueError(f"url: {url}: {error}") from error
     if scheme != "file" and not url.split("://", 1)[1].split("/", 1)[0]:
         raise ValueError(f"url: {url}: no host or bucket after {scheme}://")
+
+
+def _told(error: ValidationError) -> "list[ErrorDetails]":
+    """What is wrong, without what only follows: that no source is left once the bad ones are taken out."""
+    details = error.errors()
+    return [detail for detail in details if detail["type"] != "too_short" or not detail["input"]] or details
 
 
 def _described(path: Path, detail: Mapping[str, Any]) -> str:
@@ -239,6 +263,8 @@ def _described(path: Path, detail: Mapping[str, Any]) -> str:
         known = [*model.model_fields, "source"] if model is Dataset else list(model.model_fields)
         return f"{path}: {key}: unknown key{_did_you_mean(location[-1], known)}"
     found = "" if detail["type"] in ("missing", "value_error") else f", found {detail['input']!r}"
+    if detail["type"] == "literal_error" and isinstance(detail["input"], str):
+        found += _did_you_mean(detail["input"], re.findall(r"'([^']+)'", detail["ctx"]["expected"]))
     reason = detail["msg"].removeprefix("Value error, ")
     return f"{path}: {key}: {reason}{found}" if key else f"{path}: {reason}{found}"
 

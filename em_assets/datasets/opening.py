@@ -62,11 +62,12 @@ def raw_units(dataset: Dataset, raw_dir: Path, files: Sequence[RawFile]) -> list
     """What carries tags: a label and a path for each file of a known format and each zarr or precomputed folder.
 
     A label is the path below the raw files, or the address's last name where the source itself is such a folder. Files
-    of no known format are kept and not read.
+    of no known format are kept and not read; an archive's record is no file of the dataset's own.
     """
     return [
         (file_name(source.url.rstrip("/")) if unit == WHOLE_TREE else unit, raw_dir / FILES / unit)
         for index, source in enumerate(dataset.sources)
+        if source.archive is None
         for unit in _units([file for file in files if file.source == index], raw_dir)
     ]
 
@@ -126,7 +127,7 @@ def _unknown(dataset: Dataset, path: Path) -> FormatError:
         detect(path)
     except UnknownFormatError as error:
         said = f"; {dataset.format} expected, as {dataset.name}.toml says" if dataset.format else ""
-        return UnknownFormatError(f"{error}{said}")
+        return UnknownFormatError(f"{error}{said}; mend the file, or choose others with `include` and `exclude`")
     return FormatError(f"{path}: no volume in it")
 
 

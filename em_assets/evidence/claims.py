@@ -8,11 +8,18 @@ from typing import Any, NamedTuple
 from em_assets.datasets import SIZE_FIELDS, Dataset
 from em_assets.datasets.opening import RawVolume
 from em_assets.errors import EvidenceError
-from em_assets.evidence.fields import VECTORS
+from em_assets.evidence.derived import extents, z_steps
+from em_assets.evidence.fields import ALIASES, VECTORS
+from em_assets.evidence.quantities import in_zyx, one_unit, triple
 from em_assets.model import Claim, ClaimKind, RawFile, Statement, Witness
+from em_assets.sources.archives import ArchiveWitness
 
 WitnessesByFile = Iterable[tuple[str, Sequence[Witness]]]
 """Each file or marked folder of a dataset, by its label in `datasets.opening.raw_units`, and what it says."""
+
+
+WitnessesByRecord = Iterable[tuple[str, Sequence[ArchiveWitness]]]
+"""Each record that an archive keeps of a dataset, by its public address, and what it says."""
 
 
 def claims_of(
@@ -23,6 +30,7 @@ def claims_of(
     *,
     files: Sequence[RawFile] = (),
     files_dir: Path | str | None = None,
+    archive_witnesses: WitnessesByRecord = (),
 ) -> list[Claim]:
     """Every claim about a dataset, sorted.
 
@@ -42,6 +50,8 @@ def claims_of(
         The manifest, for the counts of files and bytes; no counts without it.
     files_dir
         The folder of the raw files, which the volumes' `files` lie in; not needed where these are relative to it.
+    archive_witnesses
+        What the archive's own records say. One that names an image speaks of the volume made of that file.
 
     Raises
     ------
@@ -51,6 +61,7 @@ def claims_of(
     paths = {volume.name: _paths_below(files_dir, volume.source.files) for volume in volumes}
     said = [
         *_of_files(witnesses_by_file, paths),
+        *_of_archive(archive_witnesses, paths),
         *_of_registry(dataset),
         *_of_statements(dataset, "publisher", dataset.says),
         *_of_statements(dataset, "recorded", dataset.recorded),
@@ -61,6 +72,8 @@ def claims_of(
     claims = [
         Claim(dataset=dataset.name, origin=origin, **one._asdict()) for whole in said for one in _split(dataset, whole)
     ]
+    claims += list(z_steps(claims))
+    claims += list(extents(claims))
     return sorted(claims, key=_order)
 
 
@@ -88,6 +101,20 @@ def _of_files(witnesses_by_file: WitnessesByFile, paths: Mapping[str, Sequence[s
                 yield said
 
 
+def _of_archive(witnesses_by_record: WitnessesByRecord, paths: Mapping[str, Sequence[str]]) -> Iterator[_Said]:
+    images = {
+        name: volume
+        for volume, of_volume in paths.items()
+        for path in of_volume
+        for name in (path, PurePosixPath(path).name, PurePosixPath(path).stem)
+    }
+    for record, witnesses in witnesses_by_record:
+        for one in witnesses:
+            volume = one.volume if one.volume is None or one.volume in paths else images.get(one.volume, one.volume)
+            field = ALIASES.get(one.field, one.field)
+            yield _Said(volume, field, one.value, one.unit, "archive", record, one.locator, one.raw)
+
+
 def _of_registry(dataset: Dataset) -> Iterator[_Said]:
     for key, value in (("title", dataset.title), ("citation", dataset.citation)):
         if value:
@@ -99,7 +126,7 @@ def _of_statements(dataset: Dataset, kind: ClaimKind, statements: Sequence[State
     for number, statement in enumerate(statements):
         yield _Said(
             statement.volume,
-            statement.field,
+            ALIASES.get(statement.field, statement.field),
             statement.value,
             statement.unit,
             kind,
@@ -150,14 +177,21 @@ def _split(dataset: Dataset, whole: _Said) -> Iterator[_Said]:
     if axes is None:
         yield whole
         return
-    values = whole.value
-    if not isinstance(values, list | tuple) or len(values) != len(axes):
+    found = triple(whole.value)
+    if found is None:
+        if whole.kind == "archive":  # somebody else's document: a finding, not an error
+            yield whole
+            return
         raise EvidenceError(
             f"{dataset.name}: {whole.said_by}: {whole.field} needs {len(axes)} numbers (z, y, x), found {whole.raw}"
         )
-    for field, value in zip(axes, values, strict=True):
+    unit, contradiction = one_unit(found.unit, whole.unit)
+    if contradiction:
+        yield whole
+        return
+    for field, value in zip(axes, in_zyx(found.numbers, found.order or "zyx"), strict=True):
         if value is not None:
-            yield whole._replace(field=field, value=value)
+            yield whole._replace(field=field, value=value, unit=unit)
 
 
 def _owners(paths: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:

@@ -3,41 +3,71 @@
 One line a field in `FIELDS`. A claim of a field that is not there is kept, and decides nothing.
 """
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from em_assets.evidence.readings import (
+    EXTENT_TOLERANCE,
+    VOXEL_SIZE_TOLERANCE,
+    are_close,
+    are_close_extents,
+    are_equal,
+    are_free_words,
+    are_same_day,
+    are_same_instrument,
+    are_same_words,
+    read_bare_length_nm,
+    read_bytes,
+    read_content,
+    read_count,
+    read_date,
+    read_doi,
+    read_dtype,
+    read_extent,
+    read_length_mm,
+    read_length_nm,
+    read_licence,
+    read_names,
+    read_organism,
+    read_polarity,
+    read_shape,
+    read_taxon,
+    read_technique,
+    read_text,
+    read_voltage_kv,
+    slack_of_bytes,
+)
+from em_assets.evidence.vocabulary import (
+    CONTENTS,
+    TECHNIQUES,
+)
 from em_assets.model import Claim, ClaimKind
-from em_assets.units import to_nm
 
-VOXEL_SIZE_TOLERANCE = 0.005
-"""Relative: 8 nm and the 7.998 nm of a calibration are one claim, 8 nm and 50 nm are two."""
+__all__ = [
+    "ALIASES",
+    "AS_STORED",
+    "CONTENTS",
+    "EXTENT_TOLERANCE",
+    "FIELDS",
+    "TECHNIQUES",
+    "VECTORS",
+    "VOXEL_SIZE_TOLERANCE",
+    "FieldRule",
+]
 
-MEASURED: tuple[ClaimKind, ...] = ("file", "derived", "archive", "publisher", "recorded")
+MEASURED: tuple[ClaimKind, ...] = ("file", "derived", "recorded", "archive", "publisher")
 """Nobody knows better than the file what it was told at the microscope."""
 
-OPENED: tuple[ClaimKind, ...] = ("derived", "file", "archive", "publisher", "recorded")
+OPENED: tuple[ClaimKind, ...] = ("derived", "file", "recorded", "archive", "publisher")
 """The voxels themselves, as opened, go before what a header says of them."""
+
+LARGEST_VOXEL_NM = 100_000.0
+"""No microscope has larger pixels: what says so are dots per inch, made for a printer."""
 
 DESCRIBED: tuple[ClaimKind, ...] = ("archive", "publisher", "recorded", "file", "derived")
 """Archives curate what publishers tell them; files rarely know."""
-
-TECHNIQUES = (
-    "FIB-SEM",
-    "SBF-SEM",
-    "TEM",
-    "ssTEM",
-    "ssSEM",
-    "SEM",
-    "cryo-ET",
-    "electron tomography",
-    "light-sheet",
-    "other",
-)
-
-CONTENTS = ("em", "labels", "fluorescence")
 
 
 @dataclass(frozen=True)
@@ -54,12 +84,27 @@ class FieldRule:
         Whether two values that were read are the same within tolerance.
     is_of_its_scope
         A count over a dataset's files says nothing of one of its volumes.
+    read_bare
+        What a number of an archive would say if its missing unit were the record's: it is compared, and never wins.
+    is_possible
+        Whether a value can be at all; an impossible one is compared, and never wins.
+    slack
+        How far a claim may be off because it was written rounded, in the record's unit.
+    unit
+        Of the record.
+    meaning
+        In words, for people.
     """
 
     order: tuple[ClaimKind, ...]
     read: Callable[[Claim], Any]
     agree: Callable[[Any, Any], bool]
     is_of_its_scope: bool = False
+    read_bare: Callable[[Claim], Any] | None = None
+    is_possible: Callable[[Any], bool] | None = None
+    slack: Callable[[Claim], float] | None = None
+    unit: str | None = None
+    meaning: str = ""
 
     @property
     def in_words(self) -> str:
@@ -67,145 +112,96 @@ class FieldRule:
         return " > ".join(self.order)
 
 
-def read_length_nm(claim: Claim) -> float | None:
-    """A length in nanometres.
-
-    A claim's own unit goes before the one in the field's name. A file's number without a unit is unknown: a scale of
-    1.0 that nobody set is no calibration.
-    """
-    number = _number(claim.value)
-    if number is None:
-        return None
-    unit = claim.unit
-    if unit is None and claim.kind not in ("file", "archive"):
-        unit = "nm"
-    return to_nm(number, unit)
+def _voxel_size(meaning: str) -> FieldRule:
+    return FieldRule(
+        MEASURED,
+        read_length_nm,
+        are_close,
+        read_bare=read_bare_length_nm,
+        is_possible=lambda nm: nm <= LARGEST_VOXEL_NM,
+        unit="nm",
+        meaning=meaning,
+    )
 
 
-def read_shape(claim: Claim) -> list[int] | None:
-    """Three whole numbers above 0: z, y, x."""
-    if not isinstance(claim.value, list) or len(claim.value) != 3:
-        return None
-    numbers = [_whole(value) for value in claim.value]
-    return [number for number in numbers if number] if all(numbers) else None
+def _free_text(meaning: str) -> FieldRule:
+    return FieldRule(DESCRIBED, read_names, are_free_words, meaning=meaning)
 
-
-def read_count(claim: Claim) -> int | None:
-    """A whole number above 0."""
-    return _whole(claim.value) or None
-
-
-def read_dtype(claim: Claim) -> str | None:
-    """The type as numpy names it; a word that numpy does not know stays as it is."""
-    import numpy as np
-
-    word = read_text(claim)
-    if word is None:
-        return None
-    try:
-        dtype = np.dtype(word.casefold())
-    except TypeError:
-        return word
-    return dtype.name if dtype.kind in "biuf" else word
-
-
-def read_text(claim: Claim) -> str | None:
-    """Words, blanks collapsed; anything but text as JSON."""
-    if claim.value is None:
-        return None
-    text = claim.value if isinstance(claim.value, str) else json.dumps(claim.value, ensure_ascii=False)
-    return " ".join(text.split()) or None
-
-
-def read_technique(claim: Claim) -> str | None:
-    """The word of `TECHNIQUES` that is meant, whatever its hyphens and capitals; another word stays as it is."""
-    word = read_text(claim)
-    return None if word is None else _TECHNIQUE_WORDS.get(_bare(word), word)
-
-
-def read_content(claim: Claim) -> str | None:
-    """`em`, `labels` or `fluorescence`."""
-    word = read_text(claim)
-    return word if word in CONTENTS else None
-
-
-def read_doi(claim: Claim) -> str | None:
-    """The DOI without its resolver."""
-    text = read_text(claim)
-    if text is None:
-        return None
-    for prefix in ("https://doi.org/", "http://doi.org/", "https://dx.doi.org/", "http://dx.doi.org/", "doi:"):
-        if text.lower().startswith(prefix):
-            return text[len(prefix) :].strip() or None
-    return text
-
-
-def are_equal(value: Any, other: Any) -> bool:
-    """The same value."""
-    return bool(value == other)
-
-
-def are_close(value: float, other: float) -> bool:
-    """The same length within `VOXEL_SIZE_TOLERANCE`."""
-    return math.isclose(value, other, rel_tol=VOXEL_SIZE_TOLERANCE)
-
-
-def are_same_words(value: str, other: str) -> bool:
-    """The same words, whatever their capitals."""
-    return value.casefold() == other.casefold()
-
-
-def are_free_words(_: str, __: str) -> bool:
-    """Always: two titles of one dataset are not a disagreement."""
-    return True
-
-
-def _number(value: Any) -> float | None:
-    """A finite number, also one that was written as text."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _whole(value: Any) -> int | None:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value if value >= 0 else None
-    number = _number(value)
-    return int(number) if number is not None and number >= 0 and number.is_integer() else None
-
-
-def _bare(word: str) -> str:
-    return "".join(letter for letter in word.casefold() if letter.isalnum())
-
-
-_TECHNIQUE_WORDS = {_bare(word): word for word in TECHNIQUES}
-
-_VOXEL_SIZE = FieldRule(MEASURED, read_length_nm, are_close)
-_FREE_TEXT = FieldRule(DESCRIBED, read_text, are_free_words)
 
 FIELDS: dict[str, FieldRule] = {
-    "title": _FREE_TEXT,
-    "technique": FieldRule(DESCRIBED, read_technique, are_same_words),
-    "organism": FieldRule(DESCRIBED, read_text, are_same_words),
-    "content": FieldRule(OPENED, read_content, are_equal),
-    "shape_zyx": FieldRule(OPENED, read_shape, are_equal),
-    "dtype": FieldRule(OPENED, read_dtype, are_equal),
-    "voxel_size_z_nm": _VOXEL_SIZE,
-    "voxel_size_y_nm": _VOXEL_SIZE,
-    "voxel_size_x_nm": _VOXEL_SIZE,
-    "licence": FieldRule(DESCRIBED, read_text, are_same_words),
-    "doi": FieldRule(DESCRIBED, read_doi, are_same_words),
-    "citation": _FREE_TEXT,
-    "source_n_levels": FieldRule(OPENED, read_count, are_equal),
-    "source_chunks": FieldRule(OPENED, read_text, are_equal),
-    "source_compressor": FieldRule(OPENED, read_text, are_same_words),
-    "n_files": FieldRule(OPENED, read_count, are_equal, is_of_its_scope=True),
-    "source_bytes": FieldRule(OPENED, read_count, are_equal, is_of_its_scope=True),
+    "title": _free_text("title of the dataset"),
+    "description": _free_text("what it is, in the archive's words"),
+    "authors": _free_text("who made it"),
+    "technique": FieldRule(DESCRIBED, read_technique, are_same_words, meaning="how it was imaged"),
+    "organism": FieldRule(DESCRIBED, read_organism, are_same_words, meaning="species, by its scientific name"),
+    "organism_taxon": FieldRule(DESCRIBED, read_taxon, are_equal, meaning="number of the species in NCBI Taxonomy"),
+    "sample": _free_text("what was imaged: organ, cell line"),
+    "sample_type": _free_text("tissue, cell culture, organism, …"),
+    "content": FieldRule(OPENED, read_content, are_equal, meaning="em, labels or fluorescence"),
+    "contrast_polarity": FieldRule(DESCRIBED, read_polarity, are_same_words, meaning="dark or bright membranes"),
+    "shape_zyx": FieldRule(OPENED, read_shape, are_equal, unit="voxel", meaning="voxels along z, y, x"),
+    "dtype": FieldRule(OPENED, read_dtype, are_equal, meaning="type of a voxel, as numpy names it"),
+    "voxel_size_z_nm": _voxel_size("step between slices"),
+    "voxel_size_y_nm": _voxel_size("pixel height"),
+    "voxel_size_x_nm": _voxel_size("pixel width"),
+    "extent_zyx_nm": FieldRule(
+        MEASURED, read_extent, are_close_extents, unit="nm", meaning="physical size along z, y, x"
+    ),
+    "instrument": FieldRule(MEASURED, read_text, are_same_instrument, meaning="microscope"),
+    "accelerating_voltage_kv": FieldRule(
+        MEASURED,
+        read_voltage_kv,
+        are_close,
+        is_possible=lambda kv: 0.01 <= kv <= 3000,
+        unit="kV",
+        meaning="accelerating voltage or landing energy",
+    ),
+    "working_distance_mm": FieldRule(
+        MEASURED,
+        read_length_mm,
+        lambda one, other: math.isclose(one, other, rel_tol=EXTENT_TOLERANCE),
+        is_possible=lambda mm: 0.01 <= mm <= 200,
+        unit="mm",
+        meaning="from the last lens to the sample",
+    ),
+    "acquired_at": FieldRule(MEASURED, read_date, are_same_day, meaning="when it was imaged"),
+    "deposited_on": FieldRule(DESCRIBED, read_date, are_same_day, meaning="when it was given to the archive"),
+    "released_on": FieldRule(DESCRIBED, read_date, are_same_day, meaning="when the archive opened it"),
+    "licence": FieldRule(DESCRIBED, read_licence, are_same_words, meaning="licence of the data"),
+    "doi": FieldRule(DESCRIBED, read_doi, are_same_words, meaning="DOI of the data"),
+    "citation": _free_text("how to cite it"),
+    "source_n_levels": FieldRule(OPENED, read_count, are_equal, meaning="levels of resolution of the source"),
+    "source_chunks": FieldRule(OPENED, read_text, are_equal, meaning="the source's own chunk shape, z, y, x"),
+    "source_compressor": FieldRule(OPENED, read_text, are_same_words, meaning="the source's own compression"),
+    "n_files": FieldRule(OPENED, read_count, are_equal, is_of_its_scope=True, meaning="raw files"),
+    "source_bytes": FieldRule(
+        OPENED, read_bytes, are_equal, is_of_its_scope=True, slack=slack_of_bytes, unit="byte", meaning="bytes of them"
+    ),
 }
+
+ALIASES = {
+    "n_levels": "source_n_levels",
+    "levels": "source_n_levels",
+    "license": "licence",
+    "species": "organism",
+    "imaging_method": "technique",
+    "method": "technique",
+    "modality": "technique",
+    "data_type": "dtype",
+    "author": "authors",
+    "shape": "shape_zyx",
+    "extent_nm": "extent_zyx_nm",
+    "voltage_kv": "accelerating_voltage_kv",
+    "accelerating_voltage": "accelerating_voltage_kv",
+    "release_date": "released_on",
+    "deposition_date": "deposited_on",
+    "acquisition_date": "acquired_at",
+    "microscope": "instrument",
+    "polarity": "contrast_polarity",
+    "size_bytes": "source_bytes",
+    "bytes": "source_bytes",
+}
+"""Other names of fields, as others use them."""
 
 AS_STORED = ("source_n_levels", "source_chunks", "source_compressor")
 """How the archive keeps its copy."""

@@ -1,13 +1,15 @@
 """Claims → records and conflicts, by the rules in `fields`. Linear in the claims."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from em_assets.datasets import SIZE_FIELDS, Dataset
 from em_assets.datasets.opening import RawVolume
+from em_assets.evidence.causes import Case, factor_between, likely_cause
 from em_assets.evidence.fields import AS_STORED, FIELDS, FieldRule
+from em_assets.evidence.vocabulary import ORGANISM_TERMS, TECHNIQUE_TERMS, term_of
 from em_assets.model import Claim, Conflict, VolumeRecord
 from em_assets.settings import SAMPLE
 
@@ -28,8 +30,10 @@ class Resolution:
         The order of kinds that made it win, or why none did.
     n_agree
         Claims that say the same within tolerance, the winner among them.
+    n_disagree
+        Claims that say otherwise.
     conflicts
-        The claims that say otherwise, equal ones of one kind together.
+        These, equal ones of one kind together.
     """
 
     dataset: str
@@ -39,6 +43,7 @@ class Resolution:
     claim: Claim | None
     rule: str
     n_agree: int
+    n_disagree: int
     conflicts: tuple[Conflict, ...]
 
 
@@ -69,19 +74,50 @@ def resolutions(
     for claim in compared:
         for volume in _scopes(claim, volume_names):
             by_scope.setdefault((volume, claim.field), []).append(claim)
-    found = []
-    for (volume, field), of_scope in sorted(by_scope.items(), key=lambda item: (item[0][0] or "", item[0][1])):
-        readings = _readings(FIELDS[field], of_scope)
-        if readings:
-            found.append(_decide(dataset.name, volume, field, readings))
-    return found
+    scopes = sorted(by_scope, key=lambda scope: (scope[0] or "", scope[1]))
+    readings = {scope: found for scope in scopes if (found := _readings(FIELDS[scope[1]], by_scope[scope]))}
+    around = {volume: _Around.of(volume, readings) for volume, _ in readings}
+    return [_decide(dataset.name, volume, field, found, around[volume]) for (volume, field), found in readings.items()]
 
 
 class _Reading(NamedTuple):
-    """A claim and what it says in the record's unit and words."""
+    """A claim and what it says in the record's unit and words; one with a `doubt` is compared and never wins."""
 
     claim: Claim
     value: Any
+    doubt: str | None = None
+
+
+_Readings = Mapping[tuple[str | None, str], Sequence[_Reading]]
+_AXES = ("voxel_size_z_nm", "voxel_size_y_nm", "voxel_size_x_nm")
+
+
+class _Around(NamedTuple):
+    """What else is known of a volume, so that a cause can be found: who says what of each axis."""
+
+    by_source: Mapping[tuple[str, str], Any]
+    voxel_size_zyx_nm: Sequence[float | None]
+    shape_zyx: Sequence[int] | None
+
+    @classmethod
+    def of(cls, volume: str | None, readings: _Readings) -> "_Around":
+        of_axes = {field: readings.get((volume, field), ()) for field in _AXES}
+        by_source = {(one.claim.said_by, field): one.value for field, found in of_axes.items() for one in found[::-1]}
+        winners = [found[0].value if found else None for found in of_axes.values()]
+        shapes = readings.get((volume, "shape_zyx"))
+        return cls(by_source, winners, shapes[0].value if shapes else None)
+
+    def case(self, field: str, winner: _Reading, other: _Reading) -> Case:
+        slack = FIELDS[field].slack
+        return Case(
+            field=field,
+            said=other.value,
+            true=winner.value,
+            voxel_size_zyx_nm=self.voxel_size_zyx_nm,
+            shape_zyx=self.shape_zyx,
+            said_voxel_size_zyx_nm=[self.by_source.get((other.claim.said_by, axis)) for axis in _AXES],
+            slack=slack(other.claim) if slack else 0.0,
+        )
 
 
 def _is_comparable(claim: Claim, dataset: Dataset, origin: str) -> bool:
@@ -92,6 +128,8 @@ def _is_comparable(claim: Claim, dataset: Dataset, origin: str) -> bool:
         return not (is_cut_out and claim.kind == "file" and claim.field in AS_STORED)
     if claim.field not in SIZE_FIELDS:
         return True
+    if isinstance(claim.value, dict) and claim.field == "n_files":
+        return False  # a count by kinds leaves out what lies in folders: the check of completeness compares it
     # Under the sample origin, what archives serve is the sample's own; what publishers said is not.
     return not is_cut_out and not (origin == SAMPLE and claim.kind in ("publisher", "recorded"))
 
@@ -102,7 +140,8 @@ def _scopes(claim: Claim, volume_names: Sequence[str]) -> Sequence[str | None]:
     A file that belongs to no volume speaks for none.
     """
     if claim.volume is not None:
-        return [claim.volume]
+        # An archive's record may list images that are no volumes here.
+        return [claim.volume] if claim.volume in volume_names else []
     rule = FIELDS[claim.field]
     if rule.is_of_its_scope:
         return [None]
@@ -111,33 +150,62 @@ def _scopes(claim: Claim, volume_names: Sequence[str]) -> Sequence[str | None]:
 
 def _readings(rule: FieldRule, claims: Sequence[Claim]) -> list[_Reading]:
     """The usable claims, those that decide first in front, in the same order however they came."""
-    readings = [_Reading(claim, rule.read(claim)) for claim in claims]
+    readings = [_reading(rule, claim) for claim in claims]
     return sorted(
         (one for one in readings if one.value is not None),
-        key=lambda one: (rule.order.index(one.claim.kind), one.claim.said_by, one.claim.locator, one.claim.raw),
+        key=lambda one: (
+            one.doubt is not None,
+            rule.order.index(one.claim.kind),
+            one.claim.said_by,
+            one.claim.locator,
+            one.claim.raw,
+        ),
     )
 
 
-def _decide(dataset: str, volume: str | None, field: str, readings: Sequence[_Reading]) -> Resolution:
+def _reading(rule: FieldRule, claim: Claim) -> _Reading:
+    value = rule.read(claim)
+    if value is None and rule.read_bare is not None:
+        return _Reading(claim, rule.read_bare(claim), "the other one has no unit, read here as nanometre")
+    if value is not None and rule.is_possible is not None and not rule.is_possible(value):
+        return _Reading(claim, value, "the other one cannot be")
+    return _Reading(claim, value)
+
+
+def _decide(dataset: str, volume: str | None, field: str, readings: Sequence[_Reading], around: _Around) -> Resolution:
     rule = FIELDS[field]
     winner = readings[0]
-    others = [one for one in readings if not rule.agree(winner.value, one.value)]
-    is_disputed = any(one.claim.kind == winner.claim.kind for one in others)
-    reason = f"none: {winner.claim.kind} claims disagree" if is_disputed else rule.in_words
+    others = [one for one in readings if not _agree(rule, winner, one)]
+    if winner.doubt:
+        reason = "none: no number that can be used"
+    elif any(one.claim.kind == winner.claim.kind and not one.doubt for one in others):
+        reason = f"none: {winner.claim.kind} claims disagree"
+    else:
+        reason = rule.in_words
+    is_decided = not reason.startswith("none")
     conflicts = [
-        _conflict(dataset, field, winner, other, n_more, None if is_disputed else reason)
+        _conflict(around.case(field, winner, other), dataset, winner, other, n_more, reason if is_decided else None)
         for other, n_more in _alike(others)
     ]
     return Resolution(
         dataset=dataset,
         volume=volume,
         field=field,
-        value=None if is_disputed else winner.value,
-        claim=None if is_disputed else winner.claim,
+        value=winner.value if is_decided else None,
+        claim=winner.claim if is_decided else None,
         rule=reason,
         n_agree=len(readings) - len(others),
+        n_disagree=len(others),
         conflicts=tuple(conflicts),
     )
+
+
+def _agree(rule: FieldRule, one: _Reading, other: _Reading) -> bool:
+    """The same within tolerance, or one is the other rounded."""
+    if rule.agree(one.value, other.value):
+        return True
+    slack = max(rule.slack(one.claim), rule.slack(other.claim)) if rule.slack else 0.0
+    return slack > 0 and abs(one.value - other.value) <= slack
 
 
 def _alike(others: Sequence[_Reading]) -> Iterator[tuple[_Reading, int]]:
@@ -157,21 +225,29 @@ def _alike(others: Sequence[_Reading]) -> Iterator[tuple[_Reading, int]]:
 
 
 def _conflict(
-    dataset: str, field: str, winner: _Reading, other: _Reading, n_more: int, settled_by: str | None
+    case: Case, dataset: str, winner: _Reading, other: _Reading, n_more: int, settled_by: str | None
 ) -> Conflict:
     """A conflict row; of the whole dataset where neither claim names a volume."""
     kind, other_kind = winner.claim.kind, other.claim.kind
     unsettled = f"{kind} claims disagree" if kind == other_kind else f"{kind} claims disagree among themselves"
+    verdict = f"{kind} before {other_kind} ({settled_by})" if settled_by else unsettled
+    if other.doubt:
+        verdict += f"; {other.doubt}"
     return Conflict(
         dataset=dataset,
         volume=winner.claim.volume or other.claim.volume,
-        field=field,
+        field=case.field,
         value=winner.value,
+        unit=FIELDS[case.field].unit,
         said_by=winner.claim.said_by,
+        kind=kind,
         other_value=other.value,
         other_said_by=other.claim.said_by + (f" and {n_more} more" if n_more else ""),
+        other_kind=other_kind,
+        factor=factor_between(winner.value, other.value),
+        cause=likely_cause(case),
         is_settled=settled_by is not None,
-        rule=f"{kind} before {other_kind} ({settled_by})" if settled_by else unsettled,
+        rule=verdict,
     )
 
 
@@ -183,12 +259,18 @@ def _each_once(conflicts: Iterable[Conflict]) -> list[Conflict]:
 
 def _record(dataset: str, volume: RawVolume, origin: str, values: dict[str, Any]) -> VolumeRecord:
     z, y, x = (values.get(f"voxel_size_{axis}_nm") for axis in "zyx")
-    further = {name: value for name, value in values.items() if name in VolumeRecord.model_fields}
+    organism = term_of(values.get("organism"), ORGANISM_TERMS)
+    taxon = int(organism.identifier) if organism and organism.identifier else None
+    further = {"organism_taxon": taxon} | {
+        name: value for name, value in values.items() if name in VolumeRecord.model_fields
+    }
+    technique = term_of(values.get("technique"), TECHNIQUE_TERMS)
     return VolumeRecord(
         dataset=dataset,
         volume=volume.name,
         origin=origin,
         labels_of=volume.labels_of,
         voxel_size_zyx_nm=(z, y, x),
+        technique_id=technique.identifier if technique else None,
         **further,
     )

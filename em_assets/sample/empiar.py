@@ -81,7 +81,7 @@ def _record(n_bytes: int) -> dict[str, Any]:
     imageset: dict[str, Any] = {
         "category": "reconstructed volumes",
         "data_format": "DM3",
-        "details": "SBF-SEM, 8 nm a pixel in xy, 50 nm a section; FEI Magellan400 SEM with Gatan 3ViewXP at 1.9 kV.",
+        "details": "SBF-SEM, 8 nm/px in xy and 50 nm per section; FEI Magellan400 SEM with Gatan 3ViewXP at 1.9 kV.",
         "directory": "data",
         "frame_range_max": None,
         "frame_range_min": None,

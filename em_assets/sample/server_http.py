@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,6 +25,9 @@ _INDEX_DOCUMENT = "index.json"
 _NO_INDEX = ("storage.googleapis.com",)  # object stores answer 404 where a web server shows a folder
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _BLOCK = 1 << 20
+
+
+_md5 = partial(hashlib.md5, usedforsecurity=False)
 
 
 class Span(NamedTuple):
@@ -85,12 +89,12 @@ class _Server(ThreadingHTTPServer):
                 connection.shutdown(socket.SHUT_RDWR)
 
     def etag(self, path: Path, status: os.stat_result) -> str:
-        """From the content, so that it survives restarts and a change that is taken back."""
+        """The content's MD5, as object stores do, so that it survives restarts and a change that is taken back."""
         stamp = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         known = self._etags.get(path)
         if known is None or known[0] != stamp:
             with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()[:32]
+                digest = hashlib.file_digest(file, _md5).hexdigest()
             known = self._etags[path] = (stamp, f'"{digest}"')
         return known[1]
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from em_assets.sample.cryoet import write_cryoet
 from em_assets.sample.empiar import write_empiar
 from em_assets.sample.hemibrain import write_hemibrain
+from em_assets.sample.idr import write_idr
 from em_assets.sample.jrc import write_jrc
 from em_assets.sample.labels import write_labels
 from em_assets.sample.stacks import write_epfl, write_u2os
 from em_assets.sample.visor import write_visor
 
-SAMPLE_FORMAT = 1
+SAMPLE_FORMAT = 2
 """Rises whenever a writer's bytes change: a folder of another number is written again."""
 
 FIXED_TIME = 1705276800
@@ -55,6 +56,7 @@ def _write_all(root: Path) -> None:
     write_empiar(http, seed=11759)
     write_epfl(http, seed=1)
     write_u2os(http, seed=86)
+    write_idr(http)
     write_hemibrain(http, seed=57443)
     write_jrc(s3, seed=2)
     write_cryoet(s3, seed=10001)

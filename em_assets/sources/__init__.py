@@ -14,14 +14,24 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from em_assets.errors import SourceMissingError
+from em_assets.errors import IncompleteError, SourceMissingError
 from em_assets.model import RawFile, RemoteFile, Source
 from em_assets.sources import cutout, files
 from em_assets.sources.job import Job
-from em_assets.sources.manifest import FILES, Journal, read_fingerprint, read_manifest, write_manifest
+from em_assets.sources.manifest import (
+    FILES,
+    LOCK,
+    Journal,
+    differences,
+    read_fingerprint,
+    read_lock,
+    read_manifest,
+    write_lock,
+    write_manifest,
+)
 from em_assets.sources.origins import Origin
+from em_assets.sources.partial import PARTIAL
 from em_assets.sources.paths import refuse_twins
-from em_assets.sources.transfer import PARTIAL
 from em_assets.sources.wire import PATIENCE, Patience
 
 __all__ = [
@@ -104,6 +114,7 @@ def acquire(
     log: Callable[[str], None],
     quarantine: Path | None = None,
     patience: Patience = PATIENCE,
+    locked: bool = False,
 ) -> Acquired:
     """Fetch what the manifest in `raw_dir` does not already hold as listed now, and bring the manifest up to date.
 
@@ -113,6 +124,8 @@ def acquire(
         Told how far it is, a line at a time.
     quarantine
         Where content that cannot be data is kept, with the reason; by default `quarantine/<dataset>` in the store.
+    locked
+        Only the bytes that `lock.toml` in `raw_dir` names will do; every difference is an error that names it.
 
     Raises
     ------
@@ -121,15 +134,18 @@ def acquire(
     PlanTooLargeError
         A source holds more than its `max_bytes`.
     IncompleteError
-        A file did not arrive as declared.
+        A file did not arrive as declared, or not as locked.
     """
     from filelock import FileLock
 
     origin = _asked_once(origin)
     raw_dir.mkdir(parents=True, exist_ok=True)
     with FileLock(raw_dir / ".lock"):
-        _sweep(raw_dir / FILES)
+        _sweep_staging(raw_dir / FILES)
+        lock = read_lock(raw_dir) if locked else ()
         observation = observe(sources, origin, patience=patience)
+        if locked:
+            _refuse_unlocked(sources, observation, lock, raw_dir)
         manifest = read_manifest(raw_dir) or ()
         _refuse_shrunken(sources, observation, manifest, raw_dir)
         journal = Journal(raw_dir)
@@ -154,11 +170,17 @@ def acquire(
                 patience=patience,
                 log=log,
                 keep=keep,
+                locked={row.path: row.sha256 for row in lock},
             )
             rows += SOURCES[source.kind].fetch(job)
+        if locked:
+            _refuse_different(differences(lock, {row.path: row for row in rows}), raw_dir)
         if tuple(rows) != manifest or read_fingerprint(raw_dir) != observation.fingerprint:
             write_manifest(raw_dir, rows, observation.fingerprint)
+        if not locked:
+            write_lock(raw_dir, rows, observation.fingerprint)
         journal.remove()
+        _sweep_partials(raw_dir / FILES)
     n_kept = len(rows) - len(arrived)
     log(f"{len(arrived)} files fetched, {n_kept} kept")
     fetched_bytes = sum(row.size_bytes for row in arrived)
@@ -166,10 +188,18 @@ def acquire(
 
 
 def source_prefixes(sources: Sequence[Source]) -> tuple[str, ...]:
-    """Folder of each source's raw files, with a slash; empty where there is one source, whose paths stay."""
-    if len(sources) == 1:
-        return ("",)
-    return tuple(f"{source.volume or index}/" for index, source in enumerate(sources))
+    """Folder of each source's raw files, with a slash; empty where one source has data, whose paths stay.
+
+    An archive's records lie in a folder of their own and count for nobody else's.
+    """
+    is_only = sum(source.archive is None for source in sources) == 1
+    return tuple(_prefix(index, source, is_only) for index, source in enumerate(sources))
+
+
+def _prefix(index: int, source: Source, is_only: bool) -> str:
+    if source.archive is not None:
+        return f"archive_{source.archive}/"
+    return "" if is_only else f"{source.volume or index}/"
 
 
 def _asked_once(origin: Origin) -> Origin:
@@ -191,12 +221,37 @@ def _refuse_shrunken(
         )
 
 
-def _sweep(files_dir: Path) -> None:
-    """Remove what a killed process left; the lock is held, so nobody else is writing."""
-    if not files_dir.exists():
-        return
+def _refuse_unlocked(
+    sources: Sequence[Source], observation: Observation, lock: tuple[RawFile, ...], raw_dir: Path
+) -> None:
+    """Name what the listing alone shows to differ, before anything is fetched; a box's chunks are in no listing."""
+    cut = {index for index, source in enumerate(sources) if source.kind == "cutout"}
+    listed = {remote.path: remote for index, remote in observation.files if index not in cut}
+    boxed = {remote.path: remote.validator for index, remote in observation.files if index in cut}
+    found = differences([row for row in lock if row.source not in cut], listed)
+    for row in lock:
+        if row.path in boxed and boxed[row.path] != row.validator:
+            found.append(f"{row.path}: the remote volume's metadata, or the box, is another than in the lock")
+    _refuse_different(found, raw_dir)
+
+
+def _refuse_different(found: list[str], raw_dir: Path) -> None:
+    if found:
+        more = f" and {len(found) - 10} more" if len(found) > 10 else ""
+        raise IncompleteError(
+            f"{raw_dir / LOCK}: {len(found)} files differ from the lock: {'; '.join(found[:10])}{more}. "
+            "Fetch without --locked to take what is there now"
+        )
+
+
+def _sweep_staging(files_dir: Path) -> None:
+    """Remove the boxes that a killed process left; the lock is held, so nobody else is writing."""
+    for path in sorted(files_dir.glob(f"{cutout.STAGING_PREFIX}*")):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _sweep_partials(files_dir: Path) -> None:
+    """Remove what broke off and is no longer wanted: everything that is, is whole by now."""
     for path in sorted(files_dir.rglob(".*")):
         if PARTIAL.fullmatch(path.name):
             path.unlink(missing_ok=True)
-        elif path.name.startswith(cutout.STAGING_PREFIX) and path.parent == files_dir:
-            shutil.rmtree(path, ignore_errors=True)

@@ -1,16 +1,18 @@
-"""S3 and Google Storage, anonymous, through obstore: it lists fast and refuses short bodies."""
+"""S3 and Google Storage, anonymous: listed through obstore, which is fast; objects are fetched as web files."""
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from em_assets.errors import SourceMissingError, SourceUnreachableError
+from em_assets.sources import web
 from em_assets.sources.globs import Wanted
-from em_assets.sources.origins import Location
-from em_assets.sources.wire import BLOCK_BYTES, Body, Entry, Patience
+from em_assets.sources.origins import GOOGLE_STORAGE, Location
+from em_assets.sources.wire import ELSEWHERE, LATER, PATIENCE, Body, Entry, Patience, Resume
 
 if TYPE_CHECKING:
     from obstore.store import GCSStore, S3Config, S3Store
@@ -34,15 +36,21 @@ def entries(location: Location, wanted: Wanted, patience: Patience) -> list[Entr
     return patience(lambda: _entries(location, wanted, patience))
 
 
-@contextmanager
-def body(location: Location, patience: Patience) -> Iterator[Body]:
-    """Give the object's bytes."""
-    import obstore
+def body(location: Location, patience: Patience, resume: Resume | None = None) -> AbstractContextManager[Body]:
+    """Give the object's bytes, over the bucket's own web address: there it can be gone on with, and says checksums."""
+    return web.body(Location(_web_address(location)), patience, resume, as_stored=True)
 
+
+def _web_address(location: Location) -> str:
+    """Path-style, which also holds for bucket names with dots."""
     bucket, key = _bucket_and_key(location.url)
-    with _named_errors(location.url):
-        answer = obstore.get(_store(location, bucket, patience), key)
-        yield Body(_chunks(answer, location.url), answer.meta["size"], _validators(answer.meta), ends_itself=True)
+    if location.scheme == "gs":
+        base = f"https://{GOOGLE_STORAGE}"
+    elif location.s3_endpoint:
+        base = location.s3_endpoint.rstrip("/")
+    else:
+        base = f"https://s3.{_region(bucket)}.amazonaws.com"
+    return f"{base}/{bucket}/{quote(key)}"
 
 
 def _entries(location: Location, wanted: Wanted, patience: Patience) -> list[Entry]:
@@ -87,7 +95,7 @@ def _s3(bucket: str, endpoint: str | None, patience: Patience) -> "S3Store":
     if endpoint:
         config["endpoint"] = endpoint
     else:
-        config["region"] = _region(bucket, patience)
+        config["region"] = _region(bucket)
     return S3Store(
         bucket,
         config=config,
@@ -108,23 +116,24 @@ def _client_options(patience: Patience, *, plain: bool) -> Any:
     return {
         "allow_http": plain,
         "connect_timeout": timedelta(seconds=patience.connect_s),
-        "timeout": timedelta(minutes=30),  # of a whole object
+        "timeout": timedelta(seconds=patience.read_s),  # of one page of a listing
     }
 
 
 def _retry_config() -> Any:
-    return {"max_retries": 1, "retry_timeout": timedelta(seconds=20)}  # `Patience` asks again, in one place for all
+    return {"max_retries": 0, "retry_timeout": timedelta(seconds=20)}  # `Patience` asks again, in one place for all
 
 
-def _region(bucket: str, patience: Patience) -> str:
+@lru_cache(maxsize=64)
+def _region(bucket: str) -> str:
     """S3 names a bucket's region in every answer, even in a refusal."""
     import requests
 
     url = f"https://{bucket}.s3.amazonaws.com"
     try:
-        answer = requests.head(url, timeout=(patience.connect_s, patience.read_s), allow_redirects=False)
+        answer = requests.head(url, timeout=(PATIENCE.connect_s, PATIENCE.read_s), allow_redirects=False)
     except requests.RequestException as error:
-        raise SourceUnreachableError(f"s3://{bucket}: no answer ({error})") from error
+        raise SourceUnreachableError(f"s3://{bucket}: no answer, {LATER} ({error})") from error
     return answer.headers.get("x-amz-bucket-region", DEFAULT_REGION)
 
 
@@ -135,14 +144,14 @@ def _named_errors(url: str) -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, exceptions.NotFoundError) as error:
-        raise SourceMissingError(f"{url}: HTTP 404, not there") from error
+        raise SourceMissingError(f"{url}: HTTP 404, not there; {ELSEWHERE}") from error
     except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-        raise SourceMissingError(f"{url}: HTTP 403, not public") from error
+        raise SourceMissingError(f"{url}: HTTP 403, not public; {ELSEWHERE}") from error
     except exceptions.BaseError as error:
         status = _STATUS.search(str(error))  # a refused listing has no class of its own
         if status:
-            raise SourceMissingError(f"{url}: HTTP {status[1]}, not there or not public") from error
-        raise SourceUnreachableError(f"{url}: {_first_line(error)}") from error
+            raise SourceMissingError(f"{url}: HTTP {status[1]}, not there or not public; {ELSEWHERE}") from error
+        raise SourceUnreachableError(f"{url}: {LATER} ({_first_line(error)})") from error
 
 
 def _first_line(error: Exception) -> str:
@@ -166,13 +175,3 @@ def _entry(path: str, meta: Any) -> Entry:
 def _validators(meta: Any) -> tuple[str, ...]:
     etag = meta.get("e_tag")
     return (f"etag:{etag}",) if etag else ()
-
-
-def _chunks(answer: Any, url: str) -> Iterator[bytes]:
-    from obstore import exceptions
-
-    try:
-        for chunk in answer.stream(min_chunk_size=BLOCK_BYTES):
-            yield bytes(chunk)
-    except exceptions.BaseError as error:
-        raise SourceUnreachableError(f"{url}: broke off ({_first_line(error)})") from error

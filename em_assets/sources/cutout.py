@@ -33,9 +33,10 @@ from em_assets.model import ZYX, RawFile, RemoteFile, Source
 from em_assets.settings import SAMPLE
 from em_assets.sources.job import Job, is_whole, megabytes
 from em_assets.sources.origins import Origin, locate
+from em_assets.sources.partial import sync_folder
 from em_assets.sources.paths import below
 from em_assets.sources.remote_metadata import documents_of, readable, scale_key
-from em_assets.sources.transfer import file_sha256, sync_folder
+from em_assets.sources.transfer import file_sha256
 from em_assets.sources.wire import Patience
 
 CROP = "crop.zarr"

@@ -1,18 +1,23 @@
 """Whole files: a single one, or a tree of them below a folder, over any protocol."""
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextvars import copy_context
 from dataclasses import replace
+from threading import Event
 from urllib.parse import urlsplit
 
 from em_assets.errors import PlanTooLargeError, SourceError, SourceMissingError, SourceUnreachableError
 from em_assets.model import RawFile, RemoteFile, Source
+from em_assets.sources import web
+from em_assets.sources.checksums import MOST_SIDECAR_BYTES, read_sidecar, sidecar_of
 from em_assets.sources.globs import Wanted
 from em_assets.sources.job import Job, Progress, megabytes
+from em_assets.sources.manifest import OLD
 from em_assets.sources.origins import Origin, url_scheme
 from em_assets.sources.paths import below, file_name, safe_relative_path
 from em_assets.sources.protocols import ask
-from em_assets.sources.transfer import fetch_file
+from em_assets.sources.transfer import Demand, fetch_file
 from em_assets.sources.wire import MODIFIED, Entry, Patience
 
 AT_ONCE = {"s3": 16, "gs": 16, "ftp": 2}
@@ -44,7 +49,7 @@ def observe(source: Source, prefix: str, origin: Origin, patience: Patience) -> 
     found: dict[str, RemoteFile] = {}
     for url, entries in _listings(source, wanted, origin, patience):
         for entry in entries:
-            name = safe_relative_path(entry.path or file_name(url))
+            name = safe_relative_path(entry.path or file_name(url) or f"{file_name(url.rstrip('/'))}.json")
             remote = RemoteFile(
                 path=prefix + name,
                 url=below(url, entry.path),
@@ -54,7 +59,10 @@ def observe(source: Source, prefix: str, origin: Origin, patience: Patience) -> 
             if entry.path or name in wanted:
                 found.setdefault(remote.path, remote)
     if not found:
-        raise SourceMissingError(f"{source.url}: no file there matches include = {list(source.include)}")
+        raise SourceMissingError(
+            f"{source.url}: no file there matches include = {list(source.include)}, exclude = {list(source.exclude)}; "
+            "mend these or `url`"
+        )
     return tuple(found[path] for path in sorted(found))
 
 
@@ -82,7 +90,9 @@ def _listings(source: Source, wanted: Wanted, origin: Origin, patience: Patience
     """List at the addresses that answer, in their order."""
     refusals: list[SourceError] = []
     answered = False
-    for url in (source.url, *source.fallback_urls):
+    urls = (source.url, *source.fallback_urls)
+    patience = replace(patience, listing_s=patience.listing_s / len(urls))
+    for url in urls:
         speaker, location = ask(url, origin)
         # A second witness is heard once; it is asked again only where it stands in for the first.
         patient = replace(patience, tries=1) if answered else patience
@@ -120,30 +130,74 @@ def _check_plan(job: Job) -> None:
 
 
 def _fetched(job: Job, missing: list[RemoteFile], progress: Progress) -> Iterator[RawFile]:
-    def fetch_one(remote: RemoteFile) -> RawFile:
-        got = fetch_file(
-            remote,
-            job.files_dir / remote.path,
-            job.origin,
-            patience=job.patience,
-            max_bytes=job.source.max_bytes,
-            quarantine=job.quarantine,
-            on_bytes=progress.add_bytes,
-        )
+    """Fetch many at once; the first that fails ends the others, whose partials the next run goes on with."""
+    ended = Event()
+
+    def count(n_bytes: int) -> None:
+        if ended.is_set():
+            raise _EndedError
+        progress.add_bytes(n_bytes)
+
+    def fetch_one(remote: RemoteFile, checksums: Mapping[str, str]) -> RawFile:
+        row = _fetch_one(job, remote, checksums, count)
         progress.add_file()
-        row = RawFile(**remote.model_dump(exclude={"size_bytes"}), **got._asdict(), source=job.index)
-        job.keep(row)
         return row
 
-    with ThreadPoolExecutor(_at_once(job.source.url)) as pool:
+    paths = frozenset(remote.path for remote in job.remotes)
+    sidecars = [remote for remote in missing if sidecar_of(remote.path, paths)]
+    others = [remote for remote in missing if not sidecar_of(remote.path, paths)]
+    with web.connections_kept(), ThreadPoolExecutor(_at_once(job.source.url)) as pool:
         try:
-            yield from pool.map(fetch_one, missing)
+            for group in (sidecars, others):
+                said = _said_beside(job, paths) if group is others else {}
+                tasks = [
+                    pool.submit(copy_context().run, fetch_one, remote, said.get(remote.path, {})) for remote in group
+                ]
+                for task in as_completed(tasks):
+                    yield task.result()
         except BaseException:
-            pool.shutdown(cancel_futures=True)  # what has begun ends; what has not is not begun
+            ended.set()
+            pool.shutdown(cancel_futures=True)
             raise
+
+
+def _fetch_one(job: Job, remote: RemoteFile, checksums: Mapping[str, str], on_bytes: Callable[[int], None]) -> RawFile:
+    locked = job.locked.get(remote.path)
+    held = job.held.get(remote.path)
+    got = fetch_file(
+        remote,
+        job.files_dir / remote.path,
+        job.origin,
+        patience=job.patience,
+        demand=Demand(
+            job.source.max_bytes, {"sha256": locked} if locked else checksums, etag_is_md5=job.source.etag_is_md5
+        ),
+        quarantine=job.quarantine,
+        on_bytes=on_bytes,
+        replaced_to=job.files_dir.parent / OLD / held.sha256 if held else None,
+    )
+    row = RawFile(**remote.model_dump(exclude={"size_bytes"}), **got._asdict(), source=job.index)
+    job.keep(row)
+    return row
+
+
+def _said_beside(job: Job, paths: frozenset[str]) -> dict[str, dict[str, str]]:
+    """Path → checksums, from the sidecars that are held by now."""
+    said: dict[str, dict[str, str]] = {}
+    for path in sorted(paths):
+        file = job.files_dir / path
+        if not sidecar_of(path, paths) or not file.is_file() or file.stat().st_size > MOST_SIDECAR_BYTES:
+            continue
+        for named, algorithm, digits in read_sidecar(path, file.read_text(errors="replace")):
+            said.setdefault(named, {})[algorithm] = digits
+    return said
 
 
 def _at_once(url: str) -> int:
     if urlsplit(url).hostname in POLITE_HOSTS:
         return AT_ONCE_POLITE
     return AT_ONCE.get(url_scheme(url), AT_ONCE_ELSEWHERE)
+
+
+class _EndedError(SourceError):
+    """Another file of the source has failed."""

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from em_assets.errors import SourceMissingError, SourceUnreachableError
 from em_assets.sources.globs import Wanted
 from em_assets.sources.origins import Location
-from em_assets.sources.wire import BLOCK_BYTES, Body, Entry, Patience, modified
+from em_assets.sources.wire import BLOCK_BYTES, ELSEWHERE, LATER, Body, Entry, Patience, Resume, modified
 
 PASSING_ERRORS: tuple[type[Exception], ...] = (
     ftplib.error_temp,
@@ -39,12 +39,31 @@ def entries(location: Location, wanted: Wanted, patience: Patience) -> list[Entr
 
 
 @contextmanager
-def body(location: Location, patience: Patience) -> Iterator[Body]:
-    """Give the file's bytes, in binary mode."""
+def body(location: Location, patience: Patience, resume: Resume | None = None) -> Iterator[Body]:
+    """Give the file's bytes, in binary mode; the rest of them where size and time are still those of before."""
     with _connected(location, patience) as (ftp, path):
-        size_bytes = _size(ftp, path)
-        with ftp.transfercmd(f"RETR {path}") as connection:
-            yield Body(_chunks(ftp, connection.recv, location.url), size_bytes)
+        size_bytes, validators = _size(ftp, path), _modified(ftp, path)
+        start = _restarted_at(ftp, resume, validators)
+        with ftp.transfercmd(f"RETR {path}", rest=start or None) as connection:
+            yield Body(
+                _chunks(ftp, connection.recv, location.url, None if size_bytes is None else size_bytes - start),
+                size_bytes,
+                validators,
+                start=start,
+                resume_with=validators[0] if validators and size_bytes is not None else None,
+                recheck=lambda: _rechecked(ftp, path, location, patience),
+            )
+
+
+def _restarted_at(ftp: ftplib.FTP, resume: Resume | None, validators: tuple[str, ...]) -> int:
+    """Where the server will go on; 0 where the file has changed, or the server knows no REST."""
+    if resume is None or resume.validator not in validators:
+        return 0
+    try:
+        ftp.voidcmd("REST 0")  # "350": it will do so for the transfer, too
+    except (ftplib.error_perm, ftplib.error_reply) as error:
+        return resume.start if str(error).startswith("350") else 0
+    return resume.start
 
 
 def _entries(location: Location, wanted: Wanted, patience: Patience) -> list[Entry]:
@@ -72,7 +91,8 @@ def _connected(location: Location, patience: Patience) -> Iterator[tuple[ftplib.
                 ftp.sock.settimeout(patience.read_s)
             yield ftp, unquote(parts.path)
         with suppress(*ftplib.all_errors):  # a politeness: what was asked for has arrived
-            ftp.quit()
+            if ftp.sock is not None:
+                ftp.quit()
     finally:
         ftp.close()
 
@@ -82,9 +102,9 @@ def _named_errors(url: str) -> Iterator[None]:
     try:
         yield
     except ftplib.error_perm as error:
-        raise SourceMissingError(f"{url}: FTP {error}; not there or not public") from error
+        raise SourceMissingError(f"{url}: FTP {error}; not there or not public; {ELSEWHERE}") from error
     except NO_ANSWER as error:
-        raise SourceUnreachableError(f"{url}: {error or 'the connection was closed'}") from error
+        raise SourceUnreachableError(f"{url}: no answer, {LATER} ({error or 'the connection was closed'})") from error
 
 
 def _walk(ftp: ftplib.FTP, root: str, folder: str, wanted: Wanted) -> Iterator[Entry]:
@@ -147,10 +167,25 @@ def _stamp(value: str) -> tuple[str, ...]:
         return ()
 
 
-def _chunks(ftp: ftplib.FTP, receive: Callable[[int], bytes], url: str) -> Iterator[bytes]:
+def _chunks(ftp: ftplib.FTP, receive: Callable[[int], bytes], url: str, left: int | None) -> Iterator[bytes]:
+    """Yield the bytes; where all that are left have come, it matters no more how the server takes its leave.
+
+    While a large file is sent nothing passes on the control connection, and a router may have dropped it by then.
+    """
+    received = 0
     try:
         while chunk := receive(BLOCK_BYTES):
+            received += len(chunk)
             yield chunk
         ftp.voidresp()
     except BROKEN_OFF as error:
-        raise SourceUnreachableError(f"{url}: broke off ({error})") from error
+        if received != left:
+            raise SourceUnreachableError(f"{url}: broke off ({error or 'the connection was closed'})") from error
+        ftp.close()
+
+
+def _rechecked(ftp: ftplib.FTP, path: str, location: Location, patience: Patience) -> tuple[str, ...]:
+    if ftp.sock is not None:
+        return _modified(ftp, path)
+    with _connected(location, patience) as (anew, _):
+        return _modified(anew, path)

@@ -9,7 +9,7 @@ from pathlib import Path
 from em_assets.errors import SourceMissingError, SourceUnreachableError
 from em_assets.sources.globs import Wanted
 from em_assets.sources.origins import Location
-from em_assets.sources.wire import BLOCK_BYTES, Body, Entry, Patience, modified
+from em_assets.sources.wire import BLOCK_BYTES, LATER, Body, Entry, Patience, Resume, modified
 
 
 def entries(location: Location, wanted: Wanted, patience: Patience) -> list[Entry]:
@@ -29,12 +29,18 @@ def entries(location: Location, wanted: Wanted, patience: Patience) -> list[Entr
 
 
 @contextmanager
-def body(location: Location, patience: Patience) -> Iterator[Body]:
-    """Give the file's bytes."""
-    del patience
+def body(location: Location, patience: Patience, resume: Resume | None = None) -> Iterator[Body]:
+    """Give the file's bytes, always from the first: reading them again costs little."""
+    del patience, resume
     with _named_errors(location.path), location.path.open("rb") as file:
         status = os.fstat(file.fileno())
-        yield Body(iter(lambda: file.read(BLOCK_BYTES), b""), status.st_size, _validators(status), ends_itself=True)
+        yield Body(
+            iter(lambda: file.read(BLOCK_BYTES), b""),
+            status.st_size,
+            _validators(status),
+            ends_itself=True,
+            recheck=lambda: _validators(os.fstat(file.fileno())),
+        )
 
 
 def _walk(root: Path, wanted: Wanted) -> Iterator[Entry]:
@@ -72,6 +78,6 @@ def _named_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
-        raise SourceMissingError(f"{error.filename or path}: {error.strerror}") from error
+        raise SourceMissingError(f"{error.filename or path}: {error.strerror}; mend `url`") from error
     except OSError as error:
-        raise SourceUnreachableError(f"{error.filename or path}: {error.strerror}") from error
+        raise SourceUnreachableError(f"{error.filename or path}: {error.strerror}; {LATER}") from error

@@ -1,30 +1,38 @@
-"""What a dataset's raw folder holds whole: a Parquet manifest, and a journal of what arrived since it was written.
+"""What a dataset's raw folder holds whole: a Parquet manifest, a lock file, a journal of what arrived since then.
 
 ::
 
     raw/<dataset>/manifest.parquet   written once everything is there; all readers go by it
+    raw/<dataset>/lock.toml          the same as text, to hand on: `fetch --locked` demands these bytes
     raw/<dataset>/journal.jsonl      one line a file that arrived; a killed run loses nothing, a finished one removes it
     raw/<dataset>/files/<path>       the bytes
+    raw/<dataset>/old/<sha256>       bytes that a newer version has replaced, until `em-assets gc`
+    raw/<dataset>/old/lock-<…>.toml  the locks that named them
 """
 
+import hashlib
 import json
 import os
+import shutil
 import threading
-from collections.abc import Sequence
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from em_assets.errors import StoreError
-from em_assets.model import RawFile
-from em_assets.sources.transfer import sync_folder
+from em_assets.model import RawFile, RemoteFile
+from em_assets.sources.partial import sync_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 MANIFEST = "manifest.parquet"
+LOCK = "lock.toml"
 JOURNAL = "journal.jsonl"
+OLD = "old"
 FILES = "files"
 FINGERPRINT_KEY = b"source_fingerprint"
 
@@ -44,8 +52,8 @@ def read_manifest(raw_dir: Path) -> tuple[RawFile, ...] | None:
     if not path.exists():
         return None
     try:
-        table = pq.read_table(path, schema=manifest_schema())
-        return tuple(RawFile(**row) for row in table.to_pylist())
+        with pq.ParquetFile(path) as file:  # not pq.read_table, which imports pandas: `show` should come in a blink
+            return tuple(RawFile(**row) for row in file.read().to_pylist())
     except (pa.ArrowException, OSError, ValidationError) as error:
         raise StoreError(f"{path}: no manifest that can be read ({error}); remove {raw_dir} and fetch again") from error
 
@@ -68,7 +76,7 @@ def write_manifest(raw_dir: Path, files: Sequence[RawFile], fingerprint: str) ->
 
     table = pa.Table.from_pylist([file.model_dump() for file in files], schema=manifest_schema())
     table = table.replace_schema_metadata({FINGERPRINT_KEY: fingerprint.encode()})
-    temporary = raw_dir / f".{MANIFEST}.{os.getpid()}"
+    temporary = raw_dir / f".{MANIFEST}.new"
     with temporary.open("wb") as sink:
         pq.write_table(table, sink)
         sink.flush()
@@ -90,6 +98,93 @@ def manifest_schema() -> "pa.Schema":
         pa.field("source", pa.int32(), nullable=False),
     ]
     return pa.schema(fields)
+
+
+def write_lock(raw_dir: Path, files: Sequence[RawFile], fingerprint: str) -> None:
+    """Bring the lock file up to date; the one that it replaces is kept among the old versions."""
+    text = _lock_text(files, fingerprint)
+    path = raw_dir / LOCK
+    before = path.read_text() if path.exists() else None
+    if before == text:
+        return
+    if before is not None and (raw_dir / MANIFEST).exists():
+        old = raw_dir / OLD
+        old.mkdir(exist_ok=True)
+        (old / f"lock-{hashlib.sha256(before.encode()).hexdigest()[:16]}.toml").write_text(before)
+    temporary = raw_dir / f".{LOCK}.new"
+    with temporary.open("w") as sink:
+        sink.write(text)
+        sink.flush()
+        os.fsync(sink.fileno())
+    temporary.replace(path)
+    sync_folder(raw_dir)
+
+
+def read_lock(raw_dir: Path) -> tuple[RawFile, ...]:
+    """The files that a lock file names.
+
+    Raises
+    ------
+    StoreError
+        There is none, or it cannot be read.
+    """
+    path = raw_dir / LOCK
+    if not path.exists():
+        raise StoreError(f"{path}: no lock file to follow; put a colleague's there, or fetch without --locked")
+    try:
+        return tuple(RawFile(**{"validator": None, **row}) for row in tomllib.loads(path.read_text())["file"])
+    except (tomllib.TOMLDecodeError, OSError, KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"{path}: no lock file that can be read ({error}); get it anew, or remove it") from error
+
+
+def differences(locked: Iterable[RawFile], found: Mapping[str, RawFile | RemoteFile]) -> list[str]:
+    """What a lock names and what is there, where they differ: a sentence a file; validators do not count."""
+    wanted = {row.path: row for row in locked}
+    said = [f"{path}: in the lock, not there" for path in wanted.keys() - found.keys()]
+    said += [f"{path}: there, not in the lock" for path in found.keys() - wanted.keys()]
+    for path in wanted.keys() & found.keys():
+        want, have = wanted[path], found[path]
+        if have.size_bytes not in (None, want.size_bytes):
+            said.append(f"{path}: {want.size_bytes:,} bytes in the lock, {have.size_bytes:,} there")
+        elif isinstance(have, RawFile) and have.sha256 != want.sha256:
+            said.append(f"{path}: sha256 {want.sha256} in the lock, {have.sha256} there")
+    return sorted(said)
+
+
+def keep_old(path: Path, old: Path) -> None:
+    """Give a file that is about to be replaced a second name."""
+    if old.exists() or not path.exists():
+        return
+    old.parent.mkdir(parents=True, exist_ok=True)
+    temporary = old.with_name(f".{old.name}.new")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(path, temporary)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(path, temporary)
+    temporary.replace(old)
+
+
+def remove_old(raw_dir: Path) -> int:
+    """Remove the versions that newer ones have replaced; bytes that they took."""
+    old = raw_dir / OLD
+    size_bytes = sum(path.stat().st_size for path in old.iterdir()) if old.exists() else 0
+    shutil.rmtree(old, ignore_errors=True)
+    return size_bytes
+
+
+def _lock_text(files: Sequence[RawFile], fingerprint: str) -> str:
+    lines = ["# What was fetched, so that somebody else gets the same bytes: em-assets fetch --locked", ""]
+    lines += [f"fingerprint = {_quoted(fingerprint)}"]
+    for row in sorted(files, key=lambda row: row.path):
+        values = row.model_dump(exclude_none=True).items()
+        lines += ["", "[[file]]", *(f"{key} = {_quoted(value)}" for key, value in values)]
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(value: str | int) -> str:
+    """A TOML value; its basic strings are JSON's, but for DEL."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 class Journal:

@@ -6,7 +6,7 @@ from typing import Protocol
 from em_assets.sources import buckets, ftp, local, web
 from em_assets.sources.globs import Wanted
 from em_assets.sources.origins import Location, Origin, locate, url_scheme
-from em_assets.sources.wire import Body, Entry, Patience
+from em_assets.sources.wire import Body, Entry, Patience, Resume
 
 
 class Speaker(Protocol):
@@ -15,8 +15,10 @@ class Speaker(Protocol):
     def entries(self, location: Location, wanted: Wanted, patience: Patience) -> list[Entry]:
         """List the wanted files, sorted by path."""
 
-    def body(self, location: Location, patience: Patience) -> AbstractContextManager[Body]:
-        """Give one file's bytes."""
+    def body(
+        self, location: Location, patience: Patience, resume: Resume | None = None
+    ) -> AbstractContextManager[Body]:
+        """Give one file's bytes, or the rest of them."""
 
 
 PROTOCOLS: dict[str, Speaker] = {

@@ -8,7 +8,7 @@ from em_assets.errors import FormatError, SourceMissingError
 from em_assets.sources import web
 from em_assets.sources.origins import Location, Origin, locate
 from em_assets.sources.paths import below, safe_relative_path
-from em_assets.sources.wire import Patience
+from em_assets.sources.wire import ELSEWHERE, Patience
 
 MOST_METADATA_BYTES = 16 << 20
 _ROOT_DOCUMENTS = ("info", "zarr.json", ".zgroup", ".zattrs", ".zarray")
@@ -26,7 +26,7 @@ def documents_of(url: str, origin: Origin, patience: Patience) -> dict[str, byte
                 found[f"{path}/{name}"] = content
     if not found:
         names = ", ".join(_ROOT_DOCUMENTS)
-        raise SourceMissingError(f"{url}: no volume to cut from; none of {names} is there, or not public")
+        raise SourceMissingError(f"{url}: no volume to cut from; none of {names} is there, or not public; {ELSEWHERE}")
     return dict(sorted(found.items()))
 
 

@@ -1,21 +1,26 @@
-"""One file, whole or not at all: beside its final name until size and content are right, then renamed into place."""
+"""One file, whole or not at all: beside its final name until size and content are right, then renamed into place.
 
+::
+
+    ask → as listed? → bytes into a partial, resumed where they break off → size → checksums → no web page → rename
+"""
+
+import functools
 import hashlib
-import os
-import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from em_assets.errors import IncompleteError, PlanTooLargeError, StoreError
 from em_assets.model import RemoteFile
+from em_assets.sources.checksums import ETAG_MD5, algorithm_of
+from em_assets.sources.manifest import keep_old
 from em_assets.sources.origins import Origin
+from em_assets.sources.partial import Partial
 from em_assets.sources.protocols import ask
-from em_assets.sources.wire import PATIENCE, Body, Patience, agree
+from em_assets.sources.wire import PATIENCE, Body, Patience, Watch, agree
 
-PARTIAL = re.compile(r"\.[0-9a-f]{16}\.\d+\.partial")
-"""Names of files that are still arriving; none of a source's own names is taken for one by mistake."""
+__all__ = ["Demand", "Fetched", "fetch_file", "file_sha256"]
 
 _PAGE_SUFFIXES = (".html", ".htm", ".xhtml")
 _PAGE_BEGINNINGS = (b"<!doctype html", b"<html")
@@ -28,15 +33,45 @@ class Fetched(NamedTuple):
     size_bytes: int
 
 
+class Demand(NamedTuple):
+    """What a file must be, beyond what is listed.
+
+    Attributes
+    ----------
+    max_bytes
+        Cap for a file whose size nobody declares.
+    checksums
+        Algorithm → hexadecimal digits, from a sidecar or a lock file; they prevail over what the server declares.
+    etag_is_md5
+        An ETag of 32 hexadecimal digits is the file's MD5.
+    """
+
+    max_bytes: int | None = None
+    checksums: Mapping[str, str] = {}
+    etag_is_md5: bool = True
+
+
+NOTHING_MORE = Demand()
+
+
+class _ShortError(IncompleteError):
+    """An answer that ended early: what came of it is good."""
+
+
+class _WrongBytesError(IncompleteError):
+    """The right number of bytes, and not those that a checksum is of."""
+
+
 def fetch_file(
     remote: RemoteFile,
     dest: Path,
     origin: Origin,
     *,
     patience: Patience = PATIENCE,
-    max_bytes: int | None = None,
+    demand: Demand = NOTHING_MORE,
     quarantine: Path | None = None,
     on_bytes: Callable[[int], None] | None = None,
+    replaced_to: Path | None = None,
 ) -> Fetched:
     """Fetch a listed file to `dest`, which holds the old bytes or all of the new ones at any moment.
 
@@ -45,13 +80,13 @@ def fetch_file(
     remote
         As listed: what arrives must have its size and validator.
     dest
-        The final name; folders above it are made.
-    max_bytes
-        Cap for a file whose size nobody declares.
+        The final name; folders above it are made. A partial beside it is gone on with, also one of an earlier run.
     quarantine
         Where content is kept, with the reason beside it, that has the right size and cannot be data; None drops it.
     on_bytes
-        Told of every block that arrived.
+        Told of every block that arrived; an error of its own ends the transfer.
+    replaced_to
+        Second name for what stands at `dest`: its SHA-256, below a folder of old versions.
 
     Raises
     ------
@@ -60,32 +95,24 @@ def fetch_file(
     SourceMissingError
         Not there, or not public: never asked twice.
     SourceUnreachableError
-        No answer, however often asked.
+        No answer, however often asked, or too little for too long.
     StoreError
         The disk is full or cannot be written.
     """
-    mark = hashlib.sha256(dest.name.encode()).hexdigest()[:16]
-    partial = dest.with_name(f".{mark}.{os.getpid()}.partial")
-    with _store_errors(partial, remote.size_bytes):
-        dest.parent.mkdir(parents=True, exist_ok=True)
+    partial = Partial(remote, dest)
     try:
-        fetched = patience(lambda: _receive(remote, partial, origin, patience, max_bytes, on_bytes))
-        _refuse_web_page(remote, partial, quarantine)
-        with _store_errors(dest, remote.size_bytes):
-            partial.replace(dest)
-            sync_folder(dest.parent)
-    finally:
-        partial.unlink(missing_ok=True)
+        fetched = _fetched(remote, partial, origin, patience, demand, quarantine, on_bytes)
+        if replaced_to is not None and replaced_to.name != fetched.sha256:
+            with partial.store_errors():
+                keep_old(dest, replaced_to)
+        partial.publish(dest)
+    except StoreError:
+        partial.drop()  # the room is needed
+        raise
+    except BaseException:
+        partial.leave()
+        raise
     return fetched
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename in a folder outlive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def file_sha256(path: Path) -> str:
@@ -94,34 +121,70 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _receive(
+def _fetched(
     remote: RemoteFile,
-    partial: Path,
+    partial: Partial,
     origin: Origin,
     patience: Patience,
-    max_bytes: int | None,
+    demand: Demand,
+    quarantine: Path | None,
     on_bytes: Callable[[int], None] | None,
 ) -> Fetched:
+    """All bytes in the partial, verified; wrong ones of the right number are asked for once more, from the start."""
+    wrong = None
+    while True:
+        watch = Watch(patience, patience.no_news_s, partial.position, remote.url)
+        patience(functools.partial(_receive, remote, partial, origin, patience, demand, watch, on_bytes), watch)
+        try:
+            _refuse_web_page(remote, partial)
+            _check_sums(remote, partial, demand)
+        except IncompleteError as error:
+            digest = partial.digest("sha256")
+            if isinstance(error, _WrongBytesError) and wrong is None:
+                wrong = digest
+                partial.restart()
+                continue
+            again = " (the same bytes twice)" if digest == wrong else ""
+            kept = _quarantined(remote, partial, quarantine, f"{error}{again}")
+            raise IncompleteError(f"{error}{again}{kept}") from error
+        return Fetched(partial.digest("sha256"), partial.position)
+
+
+def _receive(
+    remote: RemoteFile,
+    partial: Partial,
+    origin: Origin,
+    patience: Patience,
+    demand: Demand,
+    watch: Watch,
+    on_bytes: Callable[[int], None] | None,
+) -> None:
+    """One answer into the partial: all that is left, or an error that keeps what is worth keeping."""
     speaker, location = ask(remote.url, origin)
-    digest = hashlib.sha256()
-    received = 0
-    with speaker.body(location, patience) as body:
-        expected = _expected_bytes(remote, body)
-        with _writing(partial, expected) as write:
+    try:
+        with speaker.body(location, patience.within(watch.left_s), partial.resume) as body:
+            expected = _expected_bytes(remote, body)
+            partial.begin(body, demand.checksums)
+            watch.begin(partial.position)
             for chunk in body.chunks:
-                received += len(chunk)
-                _check_not_over(remote, received, expected, max_bytes)
-                write(chunk)
-                digest.update(chunk)
+                _check_not_over(remote, partial.position + len(chunk), expected, demand.max_bytes)
+                partial.write(chunk)
+                watch.arrived(partial.position)
                 if on_bytes:
                     on_bytes(len(chunk))
-    if expected is not None and received != expected:
-        raise IncompleteError(f"{remote.url}: {expected:,} bytes declared, {received:,} arrived")
-    return Fetched(digest.hexdigest(), received)
+            if expected is not None and partial.position != expected:
+                raise _ShortError(f"{remote.url}: {expected:,} bytes declared, {partial.position:,} arrived")
+            if body.recheck and not _sums(partial, demand):
+                _check_unchanged(remote, body.validators, body.recheck())
+    except _ShortError:
+        raise
+    except IncompleteError:
+        partial.restart()
+        raise
 
 
 def _expected_bytes(remote: RemoteFile, body: Body) -> int | None:
-    """How many bytes must arrive; None where the protocol marks the end itself."""
+    """How many bytes the file must have; None where the protocol marks the end itself."""
     listed, declared = remote.size_bytes, body.size_bytes
     if listed is not None and declared is not None and listed != declared:
         raise IncompleteError(f"{remote.url}: {listed:,} bytes listed, {declared:,} declared by the answer")
@@ -142,44 +205,48 @@ def _check_not_over(remote: RemoteFile, received: int, expected: int | None, max
         raise PlanTooLargeError(f"{remote.url}: of undeclared size, and over max_bytes = {max_bytes:,}")
 
 
-@contextmanager
-def _writing(path: Path, expected: int | None) -> Iterator[Callable[[bytes], int]]:
-    """Give a writer whose bytes are on the disk when the block ends."""
-    with _store_errors(path, expected):
-        file = path.open("wb")
-
-    def write(chunk: bytes) -> int:
-        with _store_errors(path, expected):
-            return file.write(chunk)
-
-    with file:
-        yield write
-        with _store_errors(path, expected):
-            file.flush()
-            os.fsync(file.fileno())
+def _check_unchanged(remote: RemoteFile, before: tuple[str, ...], after: tuple[str, ...]) -> None:
+    """One answer can hold two versions: a file that is written while it is sent."""
+    if before and not agree(before[0], after):
+        raise IncompleteError(
+            f"{remote.url}: {before[0]} before its bytes, {', '.join(after)} behind them: it changed while it was sent"
+        )
 
 
-@contextmanager
-def _store_errors(path: Path, expected: int | None) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        size = "unknown" if expected is None else f"{expected:,}"
-        raise StoreError(f"{path}: cannot be written ({error.strerror}); bytes needed: {size}") from error
+def _sums(partial: Partial, demand: Demand) -> dict[str, str]:
+    """The checksums to hold the bytes to: those of a sidecar or lock file, or else those that the server declares."""
+    if demand.checksums:
+        return dict(demand.checksums)
+    return {name: digits for name, digits in partial.checksums.items() if name != ETAG_MD5 or demand.etag_is_md5}
 
 
-def _refuse_web_page(remote: RemoteFile, partial: Path, quarantine: Path | None) -> None:
+def _check_sums(remote: RemoteFile, partial: Partial, demand: Demand) -> None:
+    for name, digits in sorted(_sums(partial, demand).items()):
+        found = partial.digest(algorithm_of(name))
+        if found != digits:
+            way_on = "; if this server's ETags are no MD5, say etag_is_md5 = false" if name == ETAG_MD5 else ""
+            raise _WrongBytesError(f"{remote.url}: {name} {digits} declared, {found} arrived{way_on}")
+
+
+def _refuse_web_page(remote: RemoteFile, partial: Partial) -> None:
     """Error pages come with status 200 and the right length: a page under another name is no data."""
-    with partial.open("rb") as file:
-        beginning = file.read(512).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    beginning = partial.beginning(512).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     name = PurePosixPath(remote.path).name.lower()
-    if name.endswith(_PAGE_SUFFIXES) or not beginning.startswith(_PAGE_BEGINNINGS):
-        return
-    reason = f"{remote.url}: a web page saved as data ({name} begins with {beginning[:40].decode('latin-1')!r})"
-    if quarantine is not None:
-        kept = quarantine / remote.path
+    if not name.endswith(_PAGE_SUFFIXES) and beginning.startswith(_PAGE_BEGINNINGS):
+        raise IncompleteError(
+            f"{remote.url}: a web page saved as data ({name} begins with {beginning[:40].decode('latin-1')!r}); "
+            "open the URL in a browser to see what it says"
+        )
+
+
+def _quarantined(remote: RemoteFile, partial: Partial, quarantine: Path | None, reason: str) -> str:
+    """Where the bytes are kept with the reason; nothing is kept without a quarantine."""
+    if quarantine is None:
+        partial.drop()
+        return ""
+    kept = quarantine / remote.path
+    with partial.store_errors():
         kept.parent.mkdir(parents=True, exist_ok=True)
-        partial.replace(kept)
+        partial.publish(kept)
         kept.with_name(f"{kept.name}.reason.txt").write_text(f"{reason}\n")
-        reason = f"{reason}; kept at {kept}"
-    raise IncompleteError(reason)
+    return f"; kept at {kept}"

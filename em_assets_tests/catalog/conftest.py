@@ -3,8 +3,11 @@
 import pytest
 
 from em_assets.catalog.consolidate import DatasetPart, Written
+from em_assets.catalog.fields import fields_table
+from em_assets.catalog.files import files_table
 from em_assets.catalog.schemas import ORIGINAL_TAGS
 from em_assets.catalog.tables import claims_table, concat, conflicts_table, record_table, tags_table
+from em_assets.evidence import Resolution
 from em_assets.model import Claim, Conflict, RawFile, Tag, VolumeRecord
 
 
@@ -55,15 +58,30 @@ def zebrafish() -> DatasetPart:
         is_settled=True,
         rule="file before publisher",
     )
+    decided = Resolution(
+        dataset="zebrafish",
+        volume="em",
+        field="voxel_size_z_nm",
+        value=50.0,
+        claim=claim,
+        rule="file > publisher",
+        n_agree=1,
+        n_disagree=1,
+        conflicts=(conflict,),
+    )
+    files = [
+        RawFile(path=name, url="u", size_bytes=30_000_000, sha256="0" * 64, validator=None, source=0) for name in names
+    ]
     return DatasetPart(
         origin="sample",
         title="A retina, as the registry calls it",
         source_url="https://example.org/stack/",
         source_fingerprint="f00d",
-        files=[
-            RawFile(path=name, url="u", size_bytes=30_000_000, sha256="0" * 64, validator=None, source=0)
-            for name in names
-        ],
+        files=files,
+        described_files=files_table(
+            "zebrafish", "sample", files, formats=dict.fromkeys(names, "dm"), volumes={"em": names}
+        ),
+        fields=fields_table("zebrafish", ["em"], [decided]),
         original_tags=concat(ORIGINAL_TAGS, [tags_table(name, tags) for name in names]),
         claims=claims_table([claim]),
         record=record_table([record]),

@@ -1,5 +1,6 @@
 """SQL over the catalog: real questions are answered, and nothing but the catalog can be asked."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,12 @@ from em_assets.catalog.consolidate import DatasetPart, consolidate
 from em_assets.catalog.query import query
 from em_assets.catalog.schemas import CATALOG
 from em_assets.catalog.tables import write_table
+from em_assets.catalog.views import VIEWS, View
 from em_assets.errors import NotBuiltError, StoreError, UsageError
+from em_assets.evidence.fields import FIELDS
 from em_assets.settings import Settings
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -69,8 +74,49 @@ def test_what_cannot_be_asked_is_a_usage_error(sql: str, settings: Settings) -> 
 
 
 def test_an_error_lists_the_tables(settings: Settings) -> None:
-    with pytest.raises(UsageError, match=r"neurons(.|\n)*Tables: datasets, tags, volumes"):
+    with pytest.raises(UsageError, match=r"neurons(.|\n)*Tables: claims, conflicts, datasets, .* Views: anisotropic"):
         query("SELECT * FROM neurons", settings)
+
+
+def test_anisotropic_volumes_are_those_that_are_no_cubes(settings: Settings) -> None:
+    (row,) = query("SELECT * FROM anisotropic_volumes", settings).to_pylist()
+    assert (row["dataset"], row["volume"]) == ("zebrafish", "em")
+    assert row["anisotropy"] == pytest.approx(50 / 7.998250424861908)
+
+
+def test_unknown_fields_can_be_counted(settings: Settings) -> None:
+    answer = query("SELECT dataset, count(*) AS n FROM unknown_fields GROUP BY dataset", settings)
+    assert answer.to_pylist() == [{"dataset": "zebrafish", "n": len(FIELDS) - 1}]
+
+
+def test_who_says_so_can_be_asked(settings: Settings) -> None:
+    answer = query("SELECT said_by FROM known_fields WHERE field = 'voxel_size_z_nm'", settings)
+    assert answer.to_pylist() == [{"said_by": "slice_0000.dm3"}]
+
+
+def test_tag_paths_count_datasets_and_files(settings: Settings) -> None:
+    sql = "SELECT n_datasets, n_files FROM tag_paths WHERE path = 'ImageList.*.ImageData.Dimensions'"
+    assert query(sql, settings).to_pylist() == [{"n_datasets": 1, "n_files": 2}]
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+def test_every_view_can_be_asked(view: View, settings: Settings) -> None:
+    assert query(f"SELECT * FROM {view.name}", settings).num_columns > 1
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/catalog.md"])
+def test_the_questions_of_the_pages_are_answered(page: str, settings: Settings) -> None:
+    (block,) = re.findall(r"^```sql\n(.*?)^```", (REPOSITORY / page).read_text(), re.MULTILINE | re.DOTALL)
+    questions = re.findall(r"SELECT[^;]+;", block)
+    assert len(questions) >= 3
+    assert all(query(question, settings).num_rows for question in questions)
+
+
+def test_a_catalog_of_an_older_version_has_fewer_views(settings: Settings) -> None:
+    for name in ("fields", "conflicts", "tags"):
+        (settings.catalog_dir / f"{name}.parquet").unlink()
+    with pytest.raises(UsageError, match=r"Views: anisotropic_volumes\)"):
+        query("SELECT * FROM unknown_fields", settings)
 
 
 def test_no_catalog_says_how_to_make_one(tmp_path: Path) -> None:

@@ -35,6 +35,15 @@ def test_a_category_of_two_datasets_is_one_row(zebrafish: DatasetPart) -> None:
     assert "| ImageList | 2 | a: `slice_000*.dm3`; b: `slice_000*.dm3` |" in summary
 
 
+def test_a_document_without_tags_is_a_category_of_its_own_name(zebrafish: DatasetPart) -> None:
+    """An empty `.zattrs` is one tag without a path; its row was an empty category."""
+    tags = tags_table("a.zarr", [Tag("s0/.zattrs", "", {}, "json:object"), Tag("", "", 1, "json:number")])
+    summary = metadata_summary(consolidate({"a": DatasetPart(origin="public", original_tags=tags)}))
+    assert "| .zattrs | 1 | a: `a.zarr` |" in summary
+    assert "| (the whole file) | 1 | a: `a.zarr` |" in summary
+    assert "|  |" not in summary
+
+
 def test_an_empty_catalog_has_a_summary() -> None:
     assert "0 datasets, 0 volumes, 0 original tags" in metadata_summary(consolidate({}))
 

@@ -9,6 +9,7 @@ from em_assets import datasets
 from em_assets.errors import RegistryError, UnknownDatasetError
 from em_assets.model import NAME_PATTERN
 from em_assets.settings import Settings
+from em_assets.sources import source_prefixes
 
 SEVEN = (
     "cryoet_10001",
@@ -125,6 +126,27 @@ def test_the_smallest_file_of_the_readme_loads(settings: Settings) -> None:
     assert mine.recorded[0].at.startswith("slice_0000.dm3")
 
 
+def test_an_archives_record_holds_no_voxels_and_lies_apart(settings: Settings) -> None:
+    """One source with data keeps plain paths, whatever records stand beside it."""
+    written(
+        settings,
+        'title = "t"\n[[source]]\nurl = "em.tif"\n[[source]]\nurl = "a.txt"\narchive = "idr"\n'
+        '[[source]]\nurl = "b.csv"\narchive = "idr"\n',
+    )
+    sources = datasets.get("mine", settings).sources
+    assert [source.is_volume for source in sources] == [True, False, False]
+    assert source_prefixes(sources) == ("", "archive_idr/", "archive_idr/")
+    assert source_prefixes((*sources, sources[0])) == ("0/", "archive_idr/", "archive_idr/", "3/")
+
+
+def test_five_datasets_of_three_techniques_less_and_four_organisms(settings: Settings) -> None:
+    """The registry alone tells what others counted wrong: four FIB-SEM and one SBF-SEM, mouse twice."""
+    five = [one for name, one in datasets.load(settings).items() if name not in ("cryoet_10001", "visor_bb001")]
+    said = [{one.field: one.value for one in dataset.says} for dataset in five]
+    assert sorted(str(one["technique"]) for one in said) == ["FIB-SEM"] * 4 + ["SBF-SEM"]
+    assert len({one["organism"] for one in said}) == len({one["organism_taxon"] for one in said}) == 4
+
+
 def test_a_title_and_a_url_are_enough(settings: Settings) -> None:
     written(settings, 'title = "t"\n[source]\nurl = "data/"\n')
     assert datasets.get("mine", settings).sources[0].url == f"{settings.datasets}/data/"
@@ -160,6 +182,19 @@ def test_several_sources_may_hold_a_volume_and_its_labels(settings: Settings) ->
         (
             'title = "t"\n[source]\nurl = "x"\ncontent = "labels"\nlabels_of = "en"\n',
             r"mine\.toml: source: labels_of = 'en' names no volume",
+        ),
+        (
+            'title = "t"\n[[source]]\nurl = "x"\n[[source]]\nurl = "r.json"\narchive = "empair"\n',
+            r"mine\.toml: source\.1\.archive: .*found 'empair'; did you mean 'empiar'\?",
+        ),
+        (
+            'title = "t"\n[source]\nurl = "x"\narchiv = "idr"\n',
+            r"source\.0\.archiv: unknown key; did you mean 'archive'",
+        ),
+        ('title = "t"\n[source]\nurl = "x"\narchive = "idr"\n', r"mine\.toml: source: nothing but archives' records"),
+        (
+            'title = "t"\n[[source]]\nurl = "x"\n[[source]]\nurl = "r"\narchive = "idr"\nis_volume = true\n',
+            r"mine\.toml: source\.1: archive: an archive's record is files without a volume",
         ),
         ('title = "t"\nlast_confirmed_live = "soon"\n[source]\nurl = "x"\n', r"mine\.toml: last_confirmed_live"),
     ],

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from em_assets.sample import cryoet, empiar, jrc, stacks, visor
+from em_assets.sample import cryoet, empiar, idr, jrc, stacks, visor
 
 JRC = f"s3/{jrc.GROUP}"
 TOMOGRAM = f"s3/{cryoet.BUCKET}/{cryoet.SPACING_PATH}/CanonicalTomogram/TS_0001.zarr"
@@ -135,6 +135,21 @@ def test_the_visor_image_follows_its_schema(shared: Path, look_alikes: Path) -> 
 def test_the_cryoet_tree_follows_its_schema(shared: Path, look_alikes: Path, tmp_path: Path) -> None:
     tree = shutil.copytree(look_alikes / "s3/cryoet-data-portal-public/10001", tmp_path / "10001")
     validate(shared, "validate_cryoet.py", tree, "--naming", "portal", "--portal-extras")
+
+
+def test_the_curators_files_have_the_keys_and_columns_of_the_real_ones(shared: Path, look_alikes: Path) -> None:
+    real, ours = shared / "data/archives/idr", look_alikes / "http" / idr.REPOSITORY
+    keys = [line.split("\t")[0] for line in (real / "idr0086-study.txt").read_text().splitlines()]
+    lines = (ours / "idr0086-study.txt").read_text().splitlines()
+    assert {line.split("\t")[0] for line in lines if line} <= {*keys, "# "}
+    stem = "experimentD/idr0086-experimentD"
+    columns = [
+        (folder / name).read_text("utf-8-sig").splitlines()[0].split(",")
+        for folder, name in ((real, "idr0086-experimentD-annotation.csv"), (ours, f"{stem}-annotation.csv"))
+    ]
+    assert set(columns[1]) <= set(columns[0])
+    listed = (ours / f"{stem}-filePaths.tsv").read_bytes().splitlines()
+    assert set(listed) <= set((real / "idr0086-experimentD-filePaths.tsv").read_bytes().splitlines())
 
 
 def test_the_archives_record_has_the_keys_of_the_real_one(shared: Path, look_alikes: Path) -> None:

@@ -108,7 +108,7 @@ def test_a_run_that_broke_off_leaves_no_manifest_and_the_next_one_goes_on(data: 
 
 def test_what_a_killed_run_left_is_swept(data: Path, fetching: Fetching) -> None:
     fetching()
-    leftover = fetching.raw_dir / "files" / ".0123456789abcdef.4242.partial"
+    leftover = fetching.raw_dir / "files" / ".0123456789abcdef.partial"
     leftover.write_bytes(b"half")
     fetching()
     assert not leftover.exists()

@@ -29,6 +29,23 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path / "archive" / "http" / "a.org" / "data"
 
 
+@pytest.mark.parametrize(
+    ("url", "name"), [("https://a.org/api/entry/1/", "1.json"), ("https://a.org/api/entry/1", "1")]
+)
+def test_an_api_that_answers_json_is_a_document_and_no_folder(
+    tmp_path: Path, archive: Origin, hurried: Patience, url: str, name: str
+) -> None:
+    folder = tmp_path / "archive" / "http" / "a.org" / "api" / "entry" / "1"
+    folder.mkdir(parents=True)
+    (folder / "index.json").write_text('{"EMPIAR-1": {}}')
+    data = tmp_path / "em.tif"
+    data.write_bytes(b"em")
+    seen = observe([Source(url=str(data)), Source(url=url, archive="empiar")], archive, patience=hurried)
+    assert [remote.path for _, remote in seen.files] == ["em.tif", f"archive_empiar/{name}"]
+    assert seen.files[1][1].url == url
+    assert seen.files[1][1].validator
+
+
 @pytest.mark.parametrize("url", ["https://a.org/data/", "https://a.org/data", "ftp://a.org/data/", "s3://a.org/data/"])
 def test_a_tree_is_listed_with_sizes_whatever_the_protocol(
     tree: Path, archive: Origin, hurried: Patience, url: str

@@ -16,7 +16,7 @@ from em_assets.errors import (
 )
 from em_assets.model import RemoteFile
 from em_assets.sources.origins import PUBLIC_ORIGIN
-from em_assets.sources.transfer import fetch_file
+from em_assets.sources.transfer import Demand, fetch_file
 from em_assets.sources.wire import Patience
 
 BODY = b"II*\0" + bytes(range(256)) * 8
@@ -40,7 +40,7 @@ def test_a_file_arrives_whole_with_its_digest_and_leaves_no_partial(
 def test_an_error_that_may_pass_is_asked_again(script: Script, hurried: Patience, tmp_path: Path) -> None:
     url = script.says("/a.tif", BODY, refusals=2)
     assert fetch_file(listed(url), tmp_path / "a.tif", PUBLIC_ORIGIN, patience=hurried).size_bytes == len(BODY)
-    assert len(script.asked) == 3
+    assert script.asked == ["GET /a.tif"] * 3 + ["HEAD /a.tif"]
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
@@ -106,7 +106,7 @@ def test_a_file_of_undeclared_size_stops_at_max_bytes(script: Script, hurried: P
     headers = {"Content-Length": "", "Transfer-Encoding": "chunked"}
     url = script.says("/a.tif", chunked, headers=headers)
     with pytest.raises(PlanTooLargeError, match="max_bytes = 1,000"):
-        fetch_file(listed(url, None), tmp_path / "a.tif", PUBLIC_ORIGIN, patience=hurried, max_bytes=1000)
+        fetch_file(listed(url, None), tmp_path / "a.tif", PUBLIC_ORIGIN, patience=hurried, demand=Demand(1000))
 
 
 def test_a_server_that_is_not_there_is_unreachable(hurried: Patience, tmp_path: Path) -> None:

@@ -1,0 +1,131 @@
+"""The schema as pages for people: the same facts as the JSON Schema beside them."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+GENERATED = "<!-- Built by `make schema` from the models; a test compares. Change the models, not this page. -->"
+
+
+def index_page(version: str, classes: Mapping[str, Any], tables: Mapping[str, Any], words: Mapping[str, Any]) -> str:
+    """What there is, in one line each."""
+    return _page(
+        f"Schema {version}",
+        "Lengths are nanometres, axes are z, y, x, sizes are bytes, dates are ISO 8601. Null is unknown, and never a "
+        "default that looks measured.",
+        "## Tables",
+        "The Parquet tables. JSON Schema of their rows: `tables/`.",
+        _table(("table", "a row is", "sorted by"), [_linked("tables", name, one) for name, one in tables.items()]),
+        "## Classes",
+        "The words of the catalog. JSON Schema: `classes/`.",
+        _table(
+            ("class", "what it is"),
+            [(f"[{name}](classes.md#{name.lower()})", _first_line(one)) for name, one in classes.items()],
+        ),
+        "## Vocabularies",
+        "As JSON: `enumerations.json`.",
+        _table(
+            ("vocabulary", "what it is", "words"),
+            [(f"[{name}](enumerations.md#{name})", one["meaning"], len(one["values"])) for name, one in words.items()],
+        ),
+    )
+
+
+def classes_page(classes: Mapping[str, Any]) -> str:
+    """Every class with its fields and an example."""
+    return _page("Classes", *(part for name, schema in classes.items() for part in _class(name, schema)))
+
+
+def tables_page(tables: Mapping[str, Any]) -> str:
+    """Every table with its columns and an example."""
+    return _page("Tables", *(part for name, schema in tables.items() for part in _parquet(name, schema)))
+
+
+def enumerations_page(words: Mapping[str, Any]) -> str:
+    """Every vocabulary with its words."""
+    parts = []
+    for name, one in words.items():
+        keys = list(one["values"][0])
+        rows = [[row[key] for key in keys] for row in one["values"]]
+        parts += [f"## {name}", f"{_sentence(one['meaning'])}.", _table(keys, rows)]
+    return _page("Vocabularies", *parts)
+
+
+def _class(name: str, schema: Mapping[str, Any]) -> list[str]:
+    required = schema.get("required", ())
+    rows = [
+        (
+            f"`{field}`",
+            _type(of),
+            "required" if field in required else json.dumps(of.get("default"), ensure_ascii=False),
+            of.get("x-unit", ""),
+            of["description"],
+        )
+        for field, of in schema["properties"].items()
+    ]
+    table = _table(("field", "type", "default", "unit", "meaning"), rows)
+    return [f"## {name}", schema["description"], table, _example(schema)]
+
+
+def _parquet(name: str, schema: Mapping[str, Any]) -> list[str]:
+    rows = [
+        (
+            f"`{column}`",
+            of["x-parquet-type"],
+            "no" if isinstance(of["type"], str) else "yes",
+            of.get("x-unit", ""),
+            of["description"],
+        )
+        for column, of in schema["properties"].items()
+    ]
+    said = f"{_sentence(schema['description'])}. Sorted by {schema['x-sorted-by']}."
+    return [f"## {name}", said, _table(("column", "type", "null", "unit", "meaning"), rows), _example(schema)]
+
+
+def _type(of: Mapping[str, Any]) -> str:
+    """A type in words: `integer or null`, `list of string`, `"em" or "labels"`."""
+    if "$ref" in of:
+        name = of["$ref"].rpartition("/")[2]
+        return "any JSON" if name == "JsonValue" else f"[{name}](#{name.lower()})"
+    if "anyOf" in of:
+        return " or ".join(dict.fromkeys(_type(one) for one in of["anyOf"]))
+    if "enum" in of or "const" in of:
+        return " or ".join(f'"{word}"' for word in of.get("enum", [of.get("const")]))
+    if of.get("type") != "array":
+        return str(of.get("type", "any JSON"))
+    if "prefixItems" in of:
+        items = list(dict.fromkeys(_type(one) for one in of["prefixItems"]))
+        return f"{len(of['prefixItems'])} × {' or '.join(items)}"
+    return f"list of {_type(of.get('items', {}))}"
+
+
+def _example(schema: Mapping[str, Any]) -> str:
+    examples = schema.get("examples", ())
+    text = json.dumps(examples[0], indent=2, ensure_ascii=False) if examples else "none"
+    return f"```json\n{text}\n```"
+
+
+def _linked(page: str, name: str, schema: Mapping[str, Any]) -> tuple[str, str, str]:
+    return f"[{name}]({page}.md#{name})", _sentence(schema["description"]), schema["x-sorted-by"]
+
+
+def _first_line(schema: Mapping[str, Any]) -> str:
+    return str(schema["description"]).partition("\n\n")[0]
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _page(title: str, *parts: str) -> str:
+    return "\n\n".join([f"# {title}", GENERATED, *parts]) + "\n"
+
+
+def _table(heading: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    lines = [heading, ["---"] * len(heading), *rows]
+    return "\n".join("| " + " | ".join(_cell(value) for value in line) + " |" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    text = "" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return " ".join(text.split()).replace("|", "\\|")

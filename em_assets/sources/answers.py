@@ -1,0 +1,105 @@
+"""What an HTTP answer says of a file: how long, which version, which part, and whether more comes than it says."""
+
+import re
+import time
+from contextlib import suppress
+from datetime import datetime
+from email.utils import format_datetime, parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+from em_assets.errors import IncompleteError
+from em_assets.sources.wire import MODIFIED, NotResumedError, Resume, agree, modified
+
+if TYPE_CHECKING:
+    import socket
+
+    import requests
+
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+
+
+def asking(url: str, resume: Resume | None) -> dict[str, str]:
+    """Headers that ask for the rest of a file, or for all of it where it is no longer the same."""
+    if resume is None:  # Amazon tells checksums only when asked
+        return {"x-amz-checksum-mode": "ENABLED"} if ".amazonaws.com/" in url else {}
+    kind, value = resume.validator.split(":", 1)
+    if f"{kind}:" == MODIFIED:
+        value = format_datetime(datetime.fromisoformat(value), usegmt=True)
+    return {"Range": f"bytes={resume.start}-", "If-Range": value}
+
+
+def span(response: "requests.Response", resume: Resume | None) -> tuple[int, int | None]:
+    """First byte that is sent, and size of the whole file."""
+    if response.status_code != 206:
+        return 0, size_of(response)
+    said = response.headers.get("Content-Range", "")
+    found = _CONTENT_RANGE.fullmatch(said.strip())
+    start, last, size_bytes = map(int, found.groups()) if found else (-1, -1, -1)
+    if resume is None or start != resume.start or not start <= last < size_bytes:
+        wanted = f"bytes {resume.start}-" if resume else "the whole file"
+        raise NotResumedError(f"{response.url}: {wanted} asked for, {said or 'a part'} sent")
+    if not agree(resume.validator, validators_of(response)):
+        raise NotResumedError(f"{response.url}: {resume.validator} asked for, another version sent")
+    return start, size_bytes
+
+
+def resume_with(response: "requests.Response") -> str | None:
+    """The validator that If-Range may name: a strong ETag, or a time that is no longer the present (RFC 9110, 8.8)."""
+    etag = response.headers.get("ETag", "")
+    if etag.startswith('"'):
+        return f"etag:{etag}"
+    times = [value for value in validators_of(response) if value.startswith(MODIFIED)]
+    if etag or not times:
+        return None
+    try:
+        sent = parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
+        changed = parsedate_to_datetime(response.headers.get("Last-Modified", "")).timestamp()
+    except (ValueError, TypeError):
+        return None
+    return times[0] if sent - changed >= 2 else None
+
+
+def size_of(response: "requests.Response") -> int | None:
+    """Bytes that the answer declares; None where it does not."""
+    declared = response.headers.get("Content-Length", "")
+    return int(declared) if declared.isdecimal() else None
+
+
+def validators_of(response: "requests.Response") -> tuple[str, ...]:
+    """ETag and time of modification, as far as the answer has them."""
+    found = []
+    if etag := response.headers.get("ETag"):
+        found.append(f"etag:{etag}")
+    if when := response.headers.get("Last-Modified"):
+        try:
+            found.append(modified(parsedate_to_datetime(when)))
+        except ValueError:
+            return tuple(found)  # a date that is none tells nothing
+    return tuple(found)
+
+
+def retry_after_s(value: str) -> float:
+    """Seconds that a server asks to wait: a number, or a date; 0 where it says nothing."""
+    if value.strip().isdecimal():
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, TypeError):
+        return 0.0
+
+
+def refuse_surplus(url: str, connection: "socket.socket | None") -> None:
+    """Look whether bytes have come behind the declared end: a Content-Length that is too small cuts a file short."""
+    if connection is None or connection.fileno() < 0:
+        return
+    timeout = connection.gettimeout()
+    try:
+        connection.settimeout(0.0)
+        surplus = connection.recv(1)
+    except (OSError, ValueError):  # nothing to read, or closed
+        return
+    finally:
+        with suppress(OSError):
+            connection.settimeout(timeout)
+    if surplus:
+        raise IncompleteError(f"{url}: more bytes than declared")

@@ -1,0 +1,231 @@
+"""A file that is still arriving: its bytes so far, and beside them a note of what they are part of.
+
+::
+
+    .<mark>.partial   the bytes
+    .<mark>.note      JSON: url, size, validators and checksums of the file; how many bytes are safe, and their SHA-256
+
+The note is written now and then, and when a transfer breaks off: what a later run takes over is what was on the disk
+then, read again and compared, never merely a length that a power cut may have left.
+"""
+
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from em_assets.errors import StoreError
+from em_assets.model import RemoteFile
+from em_assets.sources.checksums import Digest, algorithm_of, new_digest
+from em_assets.sources.wire import BLOCK_BYTES, Body, Resume
+
+PARTIAL = re.compile(r"\.[0-9a-f]{16}\.(partial|note|note\.new)")
+"""Names of what is still arriving; none of a source's own names is taken for one by mistake."""
+
+NOTED_EVERY_S = 2.0
+
+
+class Partial:
+    """The bytes of one remote file that have arrived so far.
+
+    Attributes
+    ----------
+    position
+        Number of bytes that are there.
+    size_bytes, checksums
+        Of the whole file, as far as an answer has declared them.
+    """
+
+    def __init__(self, remote: RemoteFile, dest: Path) -> None:
+        mark = hashlib.sha256(dest.name.encode()).hexdigest()[:16]
+        self.path = dest.with_name(f".{mark}.partial")
+        self.position = 0
+        self.size_bytes: int | None = None
+        self.checksums: dict[str, str] = {}
+        self._remote = remote
+        self._note_path = dest.with_name(f".{mark}.note")
+        self._resume_with: str | None = None
+        self._digests: dict[str, Digest] = {}
+        self._file: BinaryIO | None = None
+        self._noted_at = time.monotonic()
+        with self.store_errors():
+            dest.parent.mkdir(parents=True, exist_ok=True)
+            self._take_over()
+
+    @property
+    def resume(self) -> Resume | None:
+        """Where and how to go on; None where the file must start anew."""
+        return Resume(self.position, self._resume_with) if self.position and self._resume_with else None
+
+    def begin(self, body: Body, algorithms: Iterable[str]) -> None:
+        """Take an answer: go on behind what is there, or start anew where the answer does."""
+        with self.store_errors():
+            if body.start != self.position or self._file is None:
+                if body.start == 0:
+                    self.restart()
+                self._open()
+            if body.start == 0:
+                self.checksums = dict(body.checksums)
+                self._resume_with = body.resume_with
+                self.size_bytes = body.size_bytes
+            self._follow({"sha256", *algorithms, *map(algorithm_of, self.checksums)})
+
+    def write(self, chunk: bytes) -> None:
+        """Add bytes."""
+        with self.store_errors():
+            assert self._file is not None
+            self._file.write(chunk)
+            for digest in self._digests.values():
+                digest.update(chunk)
+            self.position += len(chunk)
+            if self._resume_with and time.monotonic() - self._noted_at > NOTED_EVERY_S:
+                self.note()
+
+    def digest(self, algorithm: str) -> str:
+        """Hexadecimal digits over all bytes so far."""
+        return self._digests[algorithm].hexdigest()
+
+    def beginning(self, n_bytes: int) -> bytes:
+        """The first bytes."""
+        with self.store_errors():
+            if self._file is not None:
+                self._file.flush()
+            with self.path.open("rb") as file:
+                return file.read(n_bytes)
+
+    def restart(self) -> None:
+        """Forget every byte."""
+        self.position, self._digests = 0, {}
+        self._resume_with, self.checksums, self.size_bytes = None, {}, None
+        self._note_path.unlink(missing_ok=True)
+        if self._file is not None:
+            self._file.seek(0)
+            self._file.truncate()
+
+    def note(self) -> None:
+        """Make what is there safe to go on with, also after a power cut."""
+        self._sync()
+        note = {
+            "url": self._remote.url,
+            "listed_validator": self._remote.validator,
+            "listed_size_bytes": self._remote.size_bytes,
+            "size_bytes": self.size_bytes,
+            "resume_with": self._resume_with,
+            "checksums": self.checksums,
+            "bytes": self.position,
+            "sha256": self.digest("sha256"),
+        }
+        new = self._note_path.with_name(f"{self._note_path.name}.new")
+        new.write_text(json.dumps(note))
+        new.replace(self._note_path)
+        self._noted_at = time.monotonic()
+
+    def publish(self, dest: Path) -> None:
+        """Give it its final name; what stood there is seen until then."""
+        with self.store_errors():
+            self._sync()
+            self._close()
+            self.path.replace(dest)
+            sync_folder(dest.parent)
+            self._note_path.unlink(missing_ok=True)
+
+    def leave(self) -> None:
+        """Keep what a later run can go on with; remove it otherwise."""
+        try:
+            if self.resume is not None and self._file is not None:
+                self.note()
+                self._close()
+                return
+        except OSError:
+            pass  # a disk that takes no note: there is nothing to go on with
+        self.drop()
+
+    def drop(self) -> None:
+        """Remove every trace."""
+        with suppress(OSError):
+            self._close()
+        for path in (self.path, self._note_path, self._note_path.with_name(f"{self._note_path.name}.new")):
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+
+    @contextmanager
+    def store_errors(self) -> Iterator[None]:
+        """Name the file and the bytes that it needs, where the disk fails."""
+        try:
+            yield
+        except OSError as error:
+            expected = self._remote.size_bytes if self._remote.size_bytes is not None else self.size_bytes
+            size = "unknown" if expected is None else f"{expected:,}"
+            raise StoreError(
+                f"{error.filename or self.path}: cannot be written ({error.strerror}); "
+                f"bytes needed: {size}, for {self._remote.path}; make room there and run again"
+            ) from error
+
+    def _take_over(self) -> None:
+        """Go on with what an earlier run left, if it is of the same remote file and was not touched since."""
+        note = self._read_note()
+        if note is None:
+            return
+        size_bytes, digest = int(note["bytes"]), new_digest("sha256")
+        with self.path.open("r+b") as file:
+            file.truncate(size_bytes)
+            for block in iter(lambda: file.read(BLOCK_BYTES), b""):
+                digest.update(block)
+        if digest.hexdigest() != note["sha256"]:
+            return
+        self.position, self._digests = size_bytes, {"sha256": digest}
+        self._resume_with, self.size_bytes = note["resume_with"], note["size_bytes"]
+        self.checksums = note["checksums"]
+
+    def _read_note(self) -> dict[str, Any] | None:
+        try:
+            note: dict[str, Any] = json.loads(self._note_path.read_text())
+            known = (note["url"], note["listed_validator"], note["listed_size_bytes"])
+            is_enough = self.path.stat().st_size >= int(note["bytes"])
+            note["sha256"], note["resume_with"], note["size_bytes"], note["checksums"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        wanted = (self._remote.url, self._remote.validator, self._remote.size_bytes)
+        return note if is_enough and known == wanted else None
+
+    def _open(self) -> None:
+        self._close()
+        self._file = self.path.open("r+b" if self.position else "wb", buffering=BLOCK_BYTES)
+        self._file.seek(self.position)
+        self._file.truncate()
+
+    def _close(self) -> None:
+        if self._file is not None:
+            file, self._file = self._file, None
+            file.close()
+
+    def _sync(self) -> None:
+        if self._file is not None:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+    def _follow(self, algorithms: set[str]) -> None:
+        """Compute these digests; one that an answer asks for late reads again what is there."""
+        missing = {name: new_digest(name) for name in sorted(algorithms - self._digests.keys())}
+        if missing and self.position:
+            assert self._file is not None
+            self._file.flush()
+            with self.path.open("rb") as file:
+                for block in iter(lambda: file.read(BLOCK_BYTES), b""):
+                    for digest in missing.values():
+                        digest.update(block)
+        self._digests |= missing
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in a folder outlive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
