@@ -34,6 +34,8 @@ class Settings:
         Address of a Dask scheduler, or None for threads in this process.
     dagster_home
         Folder of the Dagster instance; None where runs are forgotten with the process.
+    redact
+        Whether tags are kept without the names that paths and e-mail addresses give away.
     """
 
     store: Path
@@ -42,6 +44,7 @@ class Settings:
     ome_zarr: OMEZarrVersion = "0.5"
     dask: str | None = None
     dagster_home: Path | None = None
+    redact: bool = False
 
     @property
     def sample_sources_dir(self) -> Path:
@@ -83,6 +86,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         ome_zarr=_ome_zarr(env.get("EM_ASSETS_OME_ZARR") or "0.5"),
         dask=env.get("EM_ASSETS_DASK") or None,
         dagster_home=_folder("DAGSTER_HOME", env.get("DAGSTER_HOME")),
+        redact=_switch("EM_ASSETS_REDACT", env.get("EM_ASSETS_REDACT")),
     )
 
 
@@ -107,6 +111,14 @@ def claim_store(settings: Settings) -> None:
         )
 
 
+def absolute(path: Path) -> Path:
+    """The path from the root, without `..`, which tensorstore refuses; what the last name links to stays unasked."""
+    path = path.expanduser().absolute()
+    if ".." not in path.parts:
+        return path
+    return path.resolve() if path.name == ".." else path.parent.resolve() / path.name
+
+
 def store_origin(store: Path) -> str | None:
     """The origin that a store belongs to; None for a store that holds nothing yet."""
     path = store / ORIGIN_FILE
@@ -121,7 +133,7 @@ def store_origin(store: Path) -> str | None:
 def _store(value: str) -> Path:
     if "://" in value:
         raise SettingsError(f"EM_ASSETS_STORE={value}: a folder expected; remote stores are not supported yet")
-    return Path(value).expanduser().absolute()
+    return absolute(Path(value))
 
 
 def _origin(value: str | None, store: Path) -> str:
@@ -129,7 +141,7 @@ def _origin(value: str | None, store: Path) -> str:
         return store_origin(store) or PUBLIC
     if value in (PUBLIC, SAMPLE):
         return value
-    folder = Path(value).expanduser().absolute()
+    folder = absolute(Path(value))
     if not folder.is_dir():
         raise SettingsError(f"EM_ASSETS_ORIGIN={value}: public, sample, or an existing folder expected")
     return str(folder)
@@ -138,10 +150,17 @@ def _origin(value: str | None, store: Path) -> str:
 def _folder(name: str, value: str | None) -> Path | None:
     if not value:
         return None
-    folder = Path(value).expanduser().absolute()
+    folder = absolute(Path(value))
     if not folder.is_dir():
         raise SettingsError(f"{name}={value}: no such folder")
     return folder
+
+
+def _switch(name: str, value: str | None) -> bool:
+    switch = (value or "0").strip().lower()
+    if switch not in ("0", "1", "false", "true", "no", "yes"):
+        raise SettingsError(f"{name}={value}: 1 or 0 expected")
+    return switch in ("1", "true", "yes")
 
 
 def _ome_zarr(value: str) -> OMEZarrVersion:

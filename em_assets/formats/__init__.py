@@ -13,14 +13,14 @@ A format is a module with these names::
 subclasses of `EMAssetsError` on account of input.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from em_assets.errors import FormatError, SourceMissingError, UnknownFormatError, UsageError
 from em_assets.formats import dm, mrc, ome_zarr, precomputed, tiff
 from em_assets.formats.slices import natural_key
-from em_assets.formats.trees import URL_SCHEMES, described, is_url, local_path, open_tree, read_head
+from em_assets.formats.trees import URL_SCHEMES, described, disk_errors, is_url, local_path, open_tree, read_head
 from em_assets.formats.volume import SourceVolume
 from em_assets.model import Tag, Witness
 
@@ -135,8 +135,9 @@ def _place(path: str | Path) -> str:
     if is_url(text):
         return text
     found = local_path(text)
-    if not found.exists():
-        raise UsageError(f"{found}: a file or folder expected, found nothing")
+    with disk_errors(found):
+        if not found.exists():
+            raise UsageError(f"{found}: a file or folder expected, found nothing")
     return str(found)
 
 
@@ -192,19 +193,29 @@ def _remote_head(url: str) -> bytes | None:
 
 def _files_of_one_format(folder: str, chosen: Format | None = None) -> tuple[Format, list[str]]:
     """The files in a folder that a format knows, in natural order; files of no known format are left out."""
-    files = [entry for entry in Path(folder).iterdir() if entry.is_file() and not entry.name.startswith(".")]
+    with disk_errors(folder):
+        files = [entry for entry in Path(folder).iterdir() if entry.is_file() and not entry.name.startswith(".")]
     known: dict[str, Format] = {}
-    refused = []
+    refused: dict[str, UnknownFormatError] = {}
     for place in sorted(map(str, files), key=natural_key):
         try:
             known[place] = _format_of_file(place)
         except UnknownFormatError as error:
-            refused.append(str(error))
+            refused[place] = error
     if chosen is not None:
         known = {place: format for place, format in known.items() if format is chosen}
     if not known:
-        raise UnknownFormatError(_nothing_known(folder, refused))
+        raise UnknownFormatError(_nothing_known(folder, [str(error) for error in refused.values()]))
+    _check_siblings(known, refused)
     return _one_format(known), list(known)
+
+
+def _check_siblings(known: Iterable[str], refused: Mapping[str, UnknownFormatError]) -> None:
+    """Refuse a slice that is no slice: left out like a text file, it would leave a hole in the volume."""
+    suffixes = {Path(place).suffix for place in known} - {""}
+    for place, error in refused.items():
+        if Path(place).suffix in suffixes:
+            raise error
 
 
 def _one_format(known: dict[str, Format]) -> Format:

@@ -14,6 +14,8 @@ from em_assets.model import ZYX
 
 BUFFER_BYTES = 64 * 1024
 
+WINDOW_BYTES = 32 * 1024
+
 WASTE_BYTES = 1024 * 1024
 """A narrow box is read as whole rows and cut while the rows together stay below this; then row by row."""
 
@@ -72,6 +74,28 @@ class BinaryFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stream.close()
+
+
+class Window:
+    """Small reads of a file, served from the block around the last one: a directory is many of them side by side."""
+
+    def __init__(self, file: BinaryFile, n_bytes: int = WINDOW_BYTES) -> None:
+        self._file = file
+        self._n_bytes = n_bytes
+        self._start = 0
+        self._data = b""
+
+    def read(self, offset: int, count: int) -> bytes | None:
+        """Exactly `count` bytes from `offset`; None where the file has not so many, or a block could not hold them."""
+        begin = offset - self._start
+        if begin < 0 or begin + count > len(self._data):
+            if count > self._n_bytes // 2 or offset + count > self._file.size:
+                return None
+            self._start = max(0, offset - self._n_bytes // 4)  # what belongs together may lie before
+            size = min(self._n_bytes, self._file.size - self._start)
+            self._data = self._file.read(self._start, size, "a block of the file")
+            begin = offset - self._start
+        return self._data[begin : begin + count]
 
 
 Opener = Callable[[], BinaryFile]

@@ -3,17 +3,34 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from em_assets.errors import FormatError
 from em_assets.model import Tag
 
+MAX_VALUES = 1_000_000
+"""Of one document; no metadata comes near."""
 
-def flatten(container: str, document: Any, path: str = "") -> Iterator[Tag]:
-    """A JSON document as tags: dotted paths with list indices; a list of plain values is one tag."""
+
+def flatten(container: str, document: Any) -> Iterator[Tag]:
+    """A JSON document as tags: dotted paths with list indices; a list of plain values is one tag.
+
+    Raises
+    ------
+    FormatError
+        There are more values than in any metadata.
+    """
+    for number, tag in enumerate(_flatten(container, document, "")):
+        if number >= MAX_VALUES:
+            raise FormatError(f"{container}: at most {MAX_VALUES} values expected, found more")
+        yield tag
+
+
+def _flatten(container: str, document: Any, path: str) -> Iterator[Tag]:
     if isinstance(document, dict) and document:
         for key, value in document.items():
-            yield from flatten(container, value, f"{path}.{key}" if path else key)
+            yield from _flatten(container, value, f"{path}.{key}" if path else key)
     elif isinstance(document, list) and any(isinstance(item, (dict, list)) for item in document):
         for index, value in enumerate(document):
-            yield from flatten(container, value, f"{path}.{index}" if path else str(index))
+            yield from _flatten(container, value, f"{path}.{index}" if path else str(index))
     else:
         yield Tag(container, path, document, f"json:{_json_type(document)}")
 

@@ -30,7 +30,7 @@ SUFFIXES = (".mrc", ".mrcs", ".map", ".ccp4", ".rec", ".st", ".ali")
 MAX_UNPACKED_BYTES = 8 * 2**30
 """A packed map is unpacked into memory, so a larger one is refused with the way out."""
 
-MAX_HEX_BYTES = 4096
+MAX_HEX_BYTES = 1024 * 1024
 """A longer extended header is described by its type and size alone."""
 
 _REFUSED = {3: "complex (2 × int16)", 4: "complex (2 × float32)", 16: "RGB colour", 101: "4-bit"}
@@ -96,14 +96,33 @@ def witnesses(tags: Iterable[Tag]) -> Iterator[Witness]:
         if size is not None:
             raw = f"{values[f'cella_{axis}']} / {values[f'm{axis}']}"
             yield Witness(f"voxel_size_{axis}_nm", size, "Å", f"header: cella_{axis} / m{axis}", raw)
+        elif values[f"cella_{axis}"] < 0:
+            # No length, and no unset cell either: said, so that it is found and not passed over.
+            yield Witness(
+                f"voxel_size_{axis}_nm",
+                values[f"cella_{axis}"],
+                "Å",
+                f"header: cella_{axis}",
+                str(values[f"cella_{axis}"]),
+            )
     dtype = _dtype_name(values)
     if dtype:
         yield Witness("dtype", dtype, None, "header: mode", str(values["mode"]))
+    if values["mode"] == 0 and values["dmin"] <= values["dmax"]:
+        yield from _sign_of_bytes(values["dmin"], values["dmax"])
     order = _axis_order(values)
     stored = (values["nz"], values["ny"], values["nx"])
     if values["nz"] > 1:
         shape = [stored[order.index(axis)] for axis in (3, 2, 1)]
         yield Witness("shape_zyx", shape, None, "header: nx, ny, nz", str(list(stored[::-1])))
+
+
+def _sign_of_bytes(least: float, greatest: float) -> Iterator[Witness]:
+    """What the header's own statistics say of mode 0, which had no sign in older programs: only some values tell."""
+    if -128 <= least < 0:
+        yield Witness("dtype", "int8", None, "header: dmin", str(least))
+    if 127 < greatest <= 255:
+        yield Witness("dtype", "uint8", None, "header: dmax", str(greatest))
 
 
 def _open_file(path: str) -> list[SourceVolume]:

@@ -102,6 +102,8 @@ def parse_header(path: str, data: bytes) -> Header:
     stamp, flags = struct.unpack_from(f"{order}2i", data, 152)
     if stamp == _IMOD_STAMP:
         fields += [("imod_stamp", stamp, "int32"), ("imod_flags", flags, "int32")]
+    if any(data[96:104]) or any(data[112:196]):  # spare words, which every program fills in its own way
+        fields.append(("extra", data[96:196].hex(), "bytes"))
     n_labels = min(max({name: value for name, value, _ in fields}["nlabl"], 0), 10)
     for index in range(n_labels):
         text = data[224 + 80 * index : 304 + 80 * index]

@@ -152,7 +152,10 @@ def _version(where: str, version: Any, axes: tuple[Axis, ...]) -> str:
         return "0.4" if axes else "0.1"
     base = str(version).partition("-")[0]
     if base not in VERSIONS:
-        raise UnsupportedDataError(f"{where}: OME-Zarr {VERSIONS[0]} to {VERSIONS[-1]} are read, found {version!r:.40}")
+        raise UnsupportedDataError(
+            f"{where}: OME-Zarr {VERSIONS[0]} to {VERSIONS[-1]} are read, found {version!r:.40}: convert it to one of "
+            "these, or name one of its arrays to read that without its metadata"
+        )
     return base
 
 

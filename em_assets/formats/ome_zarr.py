@@ -27,6 +27,7 @@ from em_assets.formats.trees import Tree, open_tree, parse_json
 from em_assets.formats.visor import channel_labels, is_visor, item_names
 from em_assets.formats.volume import ReadBox, SourceLevel, SourceVolume
 from em_assets.formats.zarr_arrays import ArrayInfo, array_info, open_array, read_tensorstore
+from em_assets.formats.zarr_derived import derived_tags
 from em_assets.formats.zarr_nodes import Node, all_nodes, join, read_nodes
 from em_assets.formats.zarr_witnesses import witnesses as witnesses
 from em_assets.model import ZYX, Content, Tag
@@ -42,10 +43,15 @@ def matches(head: bytes, name: str) -> bool:
 
 
 def read_tags(path: str) -> Iterator[Tag]:
-    """Every value of every metadata document in the tree; `container` is the document's name below it."""
+    """Every value of every metadata document in the tree; `container` is the document's name below it.
+
+    Behind a node's documents comes what follows from them, by arithmetic (`derived`).
+    """
     tree = open_tree(path)
-    for name, data in metadata_documents(path):
-        yield from flatten(name, parse_json(tree.locate(name), data))
+    for node in all_nodes(tree, _root(tree)):
+        for name, data in node.files.items():
+            yield from flatten(name, parse_json(tree.locate(name), data))
+        yield from derived_tags(tree, node)
 
 
 def metadata_documents(path: str) -> Iterator[tuple[str, bytes]]:
@@ -114,7 +120,11 @@ def _images(tree: Tree, root: Node) -> list[_Image]:
         return [_with_arrays(tree, node, image) for node, image in outer]
     arrays = [node for node in nodes if node.kind == "array"]
     if not arrays:
-        hint = "" if tree.is_local else "; behind a URL only what metadata names is found: name the array's own address"
+        hint = (
+            ": fetch it again, or name the group that holds them"
+            if tree.is_local
+            else "; behind a URL only what metadata names is found: name the array's own address"
+        )
         raise FormatError(f"{tree.root}: a zarr group that holds arrays expected, found none in it{hint}")
     return [_bare(tree, node) for node in arrays]
 
@@ -134,7 +144,8 @@ def _level_arrays(tree: Tree, node: Node, levels: Sequence[Level]) -> tuple[Arra
     for level, found in zip(levels, read_nodes(tree, [join(node.path, level.path) for level in levels]), strict=True):
         if found is None or found.kind != "array":
             missing = FormatError if tree.is_local else SourceMissingError
-            raise missing(f"{tree.locate(node.path)}: the level {level.path!r} is listed, and no array is there")
+            where = tree.locate(node.path)
+            raise missing(f"{where}: the level {level.path!r} is listed, and no array is there; fetch it again")
         arrays.append(array_info(tree.locate(found.document_name), found.document))
     return tuple(arrays)
 

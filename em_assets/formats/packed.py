@@ -37,7 +37,7 @@ def unpacked(path: str, n_bytes: int, *, is_all: bool = False) -> bytes:
     if is_all and len(out) > n_bytes:
         raise FormatError(f"{path}: {n_bytes} bytes declared by the header inside, it unpacks to more")
     if is_all and (len(out) < n_bytes or not is_whole):
-        raise FormatError(f"{path}: {n_bytes} unpacked bytes expected, it ends after {len(out)}: it is cut short")
+        raise FormatError(f"{path}: {n_bytes} unpacked bytes expected, found {len(out)}: cut short; fetch it again")
     return bytes(out[:n_bytes])
 
 

@@ -195,7 +195,7 @@ class _ScaleReader:
         for suffix in COMPRESSED_SUFFIXES:
             if self.tree.has(f"{self.scale.key}/{name}{suffix}"):
                 return suffix
-        raise FormatError(f"{self.where}: the chunk file {name} is missing, which holds voxels of this box")
+        raise FormatError(f"{self.where}: the chunk file {name} is missing, which holds voxels here; fetch it again")
 
     def _require_shards(self, sharding: Sharding, touched: Sequence[Cell]) -> None:
         for name in sorted(shard_names(self.scale, sharding, touched) - self.known_shards):

@@ -19,7 +19,7 @@ from em_assets.formats.tiff_axes import (
     parse_ome,
     voxel_witnesses,
 )
-from em_assets.formats.tiff_names import compression_name, tag_name, type_name
+from em_assets.formats.tiff_names import compression_name
 from em_assets.formats.tiff_pages import Page, is_tiff, read_pages
 from em_assets.formats.tiff_pixels import DecodedPages, PagePixels, page_pixels, read_plain_box
 from em_assets.formats.volume import SourceLevel, SourceVolume
@@ -29,8 +29,14 @@ from em_assets.units import to_nm
 NAME = "tiff"
 MARKERS: tuple[str, ...] = ()
 
+MAX_PLANES = 1_000_000
+"""Of an ImageJ stack with one page."""
+
 _DESCRIPTION, _SUBFILE_TYPE, _COMPRESSION = 270, 254, 259
 _REDUCED, _MASK = 1, 4
+_MAKERS = {"lsm": {34412}, "fei": {34680, 34682}}
+"""Tags by which a maker's files are told."""
+
 _SAMPLE_KINDS = {1: "uint", 2: "int", 3: "float"}
 
 
@@ -40,24 +46,40 @@ def matches(head: bytes, name: str) -> bool:
 
 
 def read_tags(path: str) -> Iterator[Tag]:
-    """Every tag of every page (`page 0`, …), then what ImageJ (`imagej`) or OME-XML (`ome`) wrote into the description.
+    """Every tag of every page (`page 0`, …) and of those inside of pages (`SubIFD 0 of page 0`, `Exif 0 of page 0`).
+
+    Then what ImageJ (`imagej`) or OME-XML (`ome`) wrote into the description, and what follows from all (`derived`).
 
     Raises
     ------
     FormatError
         No TIFF, pages in a loop, a tag outside the file, or damaged OME-XML.
     """
-    description = None
+    pages: list[Page] = []
+    new_tag = tuple.__new__  # Tag(…) goes through one more Python call, half of a tag's price
     with open_binary(path) as file:
-        for page in read_pages(file):
-            if page.index == 0:
-                description = _text(page, _DESCRIPTION)
-            for number, entry in page.entries.items():
-                yield Tag(str(page), tag_name(number), entry.value, type_name(entry.type))
-    yield from (Tag("imagej", key, value, "text") for key, value in imagej_info(description).items())
-    root = parse_ome(path, description)
+        is_big = 43 in file.read(0, 4, "a TIFF header")
+        for page in read_pages(file, with_inner=True):
+            pages[1:] = [page]  # the first and the last will do
+            container, fields = str(page), page.fields
+            for slot in page.slots:
+                field, decode = fields[slot.place], slot.decode
+                value = field if decode is None else decode(field)
+                yield new_tag(Tag, (container, slot.name, value, slot.type))
+    description = _text(pages[0], _DESCRIPTION)
+    imagej, root = imagej_info(description), parse_ome(path, description)
+    yield from (Tag("imagej", key, value, "text") for key, value in imagej.items())
     if root is not None:
         yield from ome_tags(path, root)
+    facts = {
+        "byteorder": pages[0].byte_order,
+        "pages_count": 1 + pages[-1].index,
+        "is_bigtiff": is_big,
+        "is_imagej": bool(imagej),
+        "is_ome": root is not None,
+    }
+    facts |= {f"is_{maker}": not pages[0].entries.keys().isdisjoint(own) for maker, own in _MAKERS.items()}
+    yield from (Tag("derived", name, fact, "derived") for name, fact in facts.items())
 
 
 def open_volumes(paths: Sequence[str]) -> list[SourceVolume]:
@@ -81,8 +103,10 @@ def witnesses(tags: Iterable[Tag]) -> Iterator[Witness]:
     pages: dict[str, dict[str, Any]] = {}
     described: dict[str, dict[str, Any]] = {"imagej": {}, "ome": {}}
     for tag in tags:
-        group = described if tag.container in described else pages
-        group.setdefault(tag.container, {})[tag.path] = tag.value
+        if tag.container in described:
+            described[tag.container][tag.path] = tag.value
+        elif tag.container.startswith("page "):
+            pages.setdefault(tag.container, {})[tag.path] = tag.value
     first = pages.get("page 0")
     if first is None:
         return
@@ -139,7 +163,7 @@ def _ordinary_pages(pages: list[Page]) -> tuple[int, ...]:
 
 def _checked_pixels(file: BinaryFile, opened: _File) -> dict[int, PagePixels]:
     """Pixels of every page that a volume uses, alike within a volume and inside the file."""
-    if len(opened.pages) == 1 and max(max(stack.planes) for stack in opened.stacks) > 0:
+    if len(opened.pages) == 1 and max(stack.last_plane for stack in opened.stacks) > 0:
         return _planes_behind_one_page(file, opened)
     pixels: dict[int, PagePixels] = {}
     for stack in opened.stacks:
@@ -158,14 +182,18 @@ def _checked_pixels(file: BinaryFile, opened: _File) -> dict[int, PagePixels]:
 def _planes_behind_one_page(file: BinaryFile, opened: _File) -> dict[int, PagePixels]:
     """ImageJ writes stacks above 4 GB with one page, and the planes one behind the other from its first strip."""
     first = page_pixels(file, opened.pages[0])
-    n_planes = 1 + max(max(stack.planes) for stack in opened.stacks)
+    n_planes = 1 + max(stack.last_plane for stack in opened.stacks)
     if not first.is_contiguous:
         raise UnsupportedDataError(f"{file.path}: {n_planes} planes behind one page can be read only if uncompressed")
     end = int(first.offsets[0]) + n_planes * first.size_bytes
     if end > file.size:
         raise FormatError(
             f"{file.path}: {n_planes} planes up to byte {end} expected by the description, the file has {file.size}: "
-            "it is cut short"
+            "it is cut short; fetch it again"
+        )
+    if n_planes > MAX_PLANES:
+        raise UnsupportedDataError(
+            f"{file.path}: at most {MAX_PLANES} planes behind one page expected, found {n_planes}"
         )
     return {
         plane: replace(first, index=plane, offsets=first.offsets + plane * first.size_bytes)

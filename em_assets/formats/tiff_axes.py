@@ -3,7 +3,7 @@
 import math
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,15 @@ from em_assets.model import Tag, Witness
 from em_assets.units import is_length, to_nm
 
 MAX_XML_DEPTH = 64
+
+MAX_XML_PARTS = 2_000_000
+"""Elements and attributes; OME-XML has some ten a plane. A tree of more would not fit in memory."""
+
+MAX_INFO_LETTERS = 1_000_000
+"""ImageJ's lines end long before."""
+
+MAX_ITEMS = 10_000
+"""Volumes of one file: channels × times."""
 
 OME_LENGTH_UNIT = "µm"
 """What the OME schema says of a physical size without a unit."""
@@ -28,15 +37,20 @@ class Stack:
     """The planes of one volume, in z order, as places in the chain of pages; `image` is its place in the OME-XML."""
 
     suffix: str
-    planes: tuple[int, ...]
+    planes: Sequence[int]
     image: int = 0
+
+    @property
+    def last_plane(self) -> int:
+        """The largest of the places; a range, which may be a mere claim of many, is not walked for it."""
+        return self.planes[-1] if isinstance(self.planes, range) else max(self.planes)
 
 
 def imagej_info(description: str | None) -> dict[str, str]:
     """ImageJ's key=value lines; empty for any other description."""
     if not description or not description.startswith("ImageJ="):
         return {}
-    pairs = (line.partition("=") for line in description.splitlines())
+    pairs = (line.partition("=") for line in description[:MAX_INFO_LETTERS].splitlines())
     return {key.strip(): value.strip() for key, equals, value in pairs if equals}
 
 
@@ -46,23 +60,23 @@ def imagej_stacks(path: str, info: Mapping[str, str], n_pages: int) -> list[Stac
     Raises
     ------
     FormatError
-        Fewer pages than the description promises.
+        Fewer pages than the description promises, or more volumes than any honest file has.
     """
     n_images = _whole(info.get("images"), 1)
     if 1 < n_pages < n_images:
         raise FormatError(
-            f"{path}: {n_images} images expected by ImageJ's description, found {n_pages} pages: cut short"
+            f"{path}: {n_images} images expected by ImageJ's description, found {n_pages} pages: cut short; fetch again"
         )
     if n_pages > n_images:  # pages were added behind ImageJ's back: its description says nothing of them
-        return [Stack("", tuple(range(n_pages)))]
+        return [Stack("", range(n_pages))]
     c, t = _whole(info.get("channels"), 1), _whole(info.get("frames"), 1)
     z = _whole(info.get("slices"), n_images if c * t == 1 else 1)
     if c * z * t != n_images:
-        return [Stack("", tuple(range(n_images)))]
+        return [Stack("", range(n_images))]
+    if c * t > MAX_ITEMS:
+        raise FormatError(f"{path}: at most {MAX_ITEMS} channels × times expected, found {c} × {t}")
     return [
-        Stack(_suffix(c, ci, t, ti), tuple((ti * z + zi) * c + ci for zi in range(z)))
-        for ti in range(t)
-        for ci in range(c)
+        Stack(_suffix(c, ci, t, ti), range(ti * z * c + ci, (ti + 1) * z * c, c)) for ti in range(t) for ci in range(c)
     ]
 
 
@@ -77,6 +91,9 @@ def parse_ome(path: str, description: str | None) -> ET.Element | None:
     text = (description or "").lstrip("\ufeff \t\r\n")
     if not text.startswith("<") or "<OME" not in text.replace("<ome:OME", "<OME"):
         return None
+    n_parts = text.count("<") + text.count("=")
+    if n_parts > MAX_XML_PARTS:
+        raise FormatError(f"{path}: OME-XML of at most {MAX_XML_PARTS} parts expected, found {n_parts}")
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise FormatError(f"{path}: OME-XML without a DOCTYPE expected, found one: entities are not expanded")
     try:
@@ -147,19 +164,15 @@ def _pixels_stacks(path: str, name: str, root: ET.Element, pixels: ET.Element, n
     if not entries and c * z * t > n_pages:
         raise FormatError(f"{path}: {c * z * t} planes (z × c × t) expected by the OME-XML, found {n_pages} pages")
     places = _plane_places(path, pixels, own, (z, c, t), n_pages) if entries else _in_order(pixels, (z, c, t))
-    stacks = []
-    for ti in range(t if places else 0):
-        for ci in range(c):
-            planes = [places.get((zi, ci, ti)) for zi in range(z)]
-            here = tuple(place for place in planes if place is not None)
-            if len(here) < z and len(own) == len(entries):
-                first = planes.index(None)
-                raise FormatError(
-                    f"{path}: plane z {first}, c {ci}, t {ti} expected by the OME-XML, found no page for it"
-                )
-            if here:
-                stacks.append(Stack(_suffix(c, ci, t, ti), here))
-    return stacks
+    is_all_here = len(own) == len(entries)
+    if is_all_here and len(places) < z * c * t:
+        every = ((zi, ci, ti) for ti in range(t) for ci in range(c) for zi in range(z))
+        zi, ci, ti = next(at for at in every if at not in places)
+        raise FormatError(f"{path}: plane z {zi}, c {ci}, t {ti} expected by the OME-XML, found no page for it")
+    items: dict[tuple[int, int], list[int]] = {}
+    for (_, ci, ti), place in sorted(places.items()):
+        items.setdefault((ti, ci), []).append(place)
+    return [Stack(_suffix(c, ci, t, ti), tuple(here)) for (ti, ci), here in sorted(items.items())]
 
 
 def _plane_places(
@@ -168,6 +181,7 @@ def _plane_places(
     order = pixels.get("DimensionOrder", "XYZCT")
     n_planes = math.prod(sizes)
     places: dict[tuple[int, int, int], int] = {}
+    n_named = 0
     for entry in entries:
         first = tuple(_whole(entry.get(f"First{axis}"), 0) for axis in "ZCT")
         start = _rank(order, sizes, (first[0], first[1], first[2]))
@@ -178,6 +192,9 @@ def _plane_places(
             raise FormatError(
                 f"{path}: the OME-XML expects {count} planes from page {ifd} on, of {n_planes}; found {n_pages} pages"
             )
+        n_named += count
+        if n_named > 4 * n_pages + MAX_ITEMS:
+            raise FormatError(f"{path}: the OME-XML names the {n_pages} pages over and over")
         for step in range(count):
             places[_unrank(order, sizes, start + step)] = ifd + step
     return places

@@ -7,101 +7,112 @@
 """
 
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from em_assets.errors import FormatError
-from em_assets.formats.binary import BinaryFile
+from em_assets.formats.binary import BinaryFile, Window
 from em_assets.formats.tiff_names import tag_name, type_name
 from em_assets.formats.trees import described
 
 MAX_BLOB_BYTES = 64 * 1024
 """A longer value of plain bytes (a colour profile, another program's notes) is reported by its size and offset."""
 
-SPARE_BYTES = 64 * 2**20
-"""What one pass may read beyond four times the file: pages may share values, but not so as to be read without end."""
+MAX_TAG_BYTES = 128 * 2**20
+"""What the tags of a file may take together, those that pages share counted each time: as numbers they take tenfold."""
 
-_DTYPES = {
-    1: "u1",
-    3: "u2",
-    4: "u4",
-    6: "i1",
-    8: "i2",
-    9: "i4",
-    11: "f4",
-    12: "f8",
-    13: "u4",
-    16: "u8",
-    17: "i8",
-    18: "u8",
-}
+MAX_ENTRIES = 65_535
+"""Tags of one page: all that a classic TIFF can count."""
+
+_CODES = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 _ASCII, _RATIONAL, _UNDEFINED, _SRATIONAL = 2, 5, 7, 10
-_SIZES = {number: np.dtype(code).itemsize for number, code in _DTYPES.items()} | {
+_SIZES = {number: struct.calcsize(f"={code}") for number, code in _CODES.items()} | {
     _ASCII: 1,
     _RATIONAL: 8,
     _UNDEFINED: 1,
     _SRATIONAL: 8,
 }
+_POINTERS = {330: "SubIFD", 34665: "Exif", 34853: "GPS"}
+"""Tags whose values are offsets of further directories."""
+
 _BLOBS = (1, 6, _UNDEFINED)
 _XMP = 700
 _LISTS = (273, 279, 324, 325)
 """Offsets and sizes of segments are lists even where there is one."""
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One tag of one page: `data` are its bytes, None for a blob that was left in the file or an unknown type."""
+class Slot(NamedTuple):
+    """What a directory declares of one tag: all but its value.
+
+    Attributes
+    ----------
+    place
+        Of its field among those that the directory's plan unpacks.
+    is_blob
+        Plain bytes too long to be read.
+    code
+        One of its numbers as `struct` and numpy call it, byte order included; empty where it has none.
+    decode
+        Makes the value of a field; None where the field is the value.
+    """
 
     number: int
-    type: int
-    count: int
-    offset: int
-    data: bytes | None
-    byte_order: str
+    name: str
+    type: str
+    n_values: int
+    place: int
+    size_bytes: int
+    is_blob: bool
+    code: str
+    decode: Callable[[Any], Any] | None
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.type} × {self.n_values})"
+
+
+class Entry(NamedTuple):
+    """One tag of one page. Its field is a number, bytes, or the size and offset of bytes that were not read."""
+
+    slot: Slot
+    field: Any
 
     @property
     def numbers(self) -> NDArray[Any] | None:
         """The values of an integer or float tag; None for any other."""
-        code = _DTYPES.get(self.type)
-        return None if code is None or self.data is None else np.frombuffer(self.data, f"{self.byte_order}{code}")
+        if not self.slot.code:
+            return None
+        is_packed = isinstance(self.field, bytes)
+        return np.frombuffer(self.field, self.slot.code) if is_packed else np.array([self.field], self.slot.code)
 
     @property
     def value(self) -> Any:
         """Number, text, list of these, [numerator, denominator] or, for long plain bytes, their size and offset."""
-        if self.type not in _SIZES:
-            return None
-        if self.data is None:
-            return {"size_bytes": self.count * _SIZES[self.type], "offset": self.offset}
-        if self.type == _ASCII or self.number == _XMP:
-            return _text(self.data)
-        if self.type == _UNDEFINED:
-            return self.data.hex()
-        values = self._rationals() if self.type in (_RATIONAL, _SRATIONAL) else self._list()
-        return values[0] if len(values) == 1 and self.number not in _LISTS else values
-
-    def _list(self) -> list[Any]:
-        numbers = self.numbers
-        return [] if numbers is None else numbers.tolist()
-
-    def _rationals(self) -> list[list[int]]:
-        code = "u4" if self.type == _RATIONAL else "i4"
-        pairs: list[list[int]] = np.frombuffer(self.data or b"", f"{self.byte_order}{code}").reshape(-1, 2).tolist()
-        return pairs
+        return self.field if self.slot.decode is None else self.slot.decode(self.field)
 
 
 @dataclass(frozen=True)
 class Page:
-    """One directory of the main chain, counted from 0."""
+    """One directory; `fields` has, at its place, what each slot holds.
+
+    `index` counts the main chain from 0. A directory that a page points at has that page's index and its own `kind`.
+    """
 
     index: int
     offset: int
     byte_order: str
-    entries: dict[int, Entry]
+    slots: tuple[Slot, ...]
+    fields: Sequence[Any]
+    kind: str = ""
+
+    @cached_property
+    def entries(self) -> dict[int, Entry]:
+        """The tags by number."""
+        return {slot.number: Entry(slot, self.fields[slot.place]) for slot in self.slots}
 
     def value(self, number: int) -> Any:
         """Value of a tag; None where the page has none."""
@@ -111,30 +122,44 @@ class Page:
     @cached_property
     def values(self) -> dict[str, Any]:
         """Value of every tag by name."""
-        return {tag_name(number): entry.value for number, entry in self.entries.items()}
+        return {entry.slot.name: entry.value for entry in self.entries.values()}
 
     def __str__(self) -> str:
-        return f"page {self.index}"
+        return f"{self.kind} of page {self.index}" if self.kind else f"page {self.index}"
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """Sizes of the parts of a directory."""
+class _Layout(NamedTuple):
+    """Byte order and kind of a file."""
 
     byte_order: str
     is_big: bool
 
     @property
-    def entry(self) -> struct.Struct:
-        return struct.Struct(self.byte_order + ("HHQ8s" if self.is_big else "HHI4s"))
-
-    @property
     def number(self) -> struct.Struct:
+        """An offset."""
         return struct.Struct(self.byte_order + ("Q" if self.is_big else "I"))
 
     @property
-    def count(self) -> struct.Struct:
+    def n_entries(self) -> struct.Struct:
+        """The number of tags of a page."""
         return struct.Struct(self.byte_order + ("Q" if self.is_big else "H"))
+
+    @property
+    def declaration(self) -> struct.Struct:
+        """Number, type and count, with which an entry begins."""
+        return struct.Struct(self.byte_order + ("HHQ" if self.is_big else "HHI"))
+
+
+class _Plan(NamedTuple):
+    """How to read a directory that declares certain tags: the pages of a stack are alike but for the values.
+
+    `unpack` gives a field for each slot, then the next page's offset. The field of a value that lies outside of the
+    directory is its offset.
+    """
+
+    slots: tuple[Slot, ...]
+    unpack: Callable[[bytes], tuple[Any, ...]]
+    outside: tuple[Slot, ...]
 
 
 def is_tiff(head: bytes) -> bool:
@@ -142,8 +167,8 @@ def is_tiff(head: bytes) -> bool:
     return head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def read_pages(file: BinaryFile) -> Iterator[Page]:
-    """The pages in the order of the chain.
+def read_pages(file: BinaryFile, *, with_inner: bool = False) -> Iterator[Page]:
+    """The pages in the order of the chain; on wish with those that they point at behind them, each once.
 
     Raises
     ------
@@ -151,10 +176,10 @@ def read_pages(file: BinaryFile) -> Iterator[Page]:
         No TIFF, no page, a chain that runs in a loop, or a directory or value outside the file: the page is named.
     """
     layout, offset = _read_header(file)
-    seen: dict[int, int] = {}
-    budget = SPARE_BYTES + 4 * file.size
     if offset == 0:
         raise FormatError(f"{file.path}: a first page expected, found none: the file was never finished")
+    reader = _Reader(file, layout)
+    seen: dict[int, int] = {}
     while offset:
         if offset in seen:
             raise FormatError(
@@ -162,11 +187,10 @@ def read_pages(file: BinaryFile) -> Iterator[Page]:
                 f"{seen[offset]} at byte {offset}"
             )
         seen[offset] = len(seen)
-        page, offset, n_bytes = _read_page(file, layout, len(seen) - 1, offset)
-        budget -= n_bytes
-        if budget < 0:
-            raise FormatError(f"{file.path}: {page}: the pages' tags add up to more than the file could hold")
+        page, offset = reader.page(len(seen) - 1, offset)
         yield page
+        if with_inner:
+            yield from reader.inner(page)
 
 
 def _read_header(file: BinaryFile) -> tuple[_Layout, int]:
@@ -182,40 +206,126 @@ def _read_header(file: BinaryFile) -> tuple[_Layout, int]:
     return layout, first
 
 
-def _read_page(file: BinaryFile, layout: _Layout, index: int, offset: int) -> tuple[Page, int, int]:
-    """A page, the next one's offset, and how many bytes were read for it."""
-    what = f"page {index}"
-    (n_entries,) = layout.count.unpack(file.read(offset, layout.count.size, what))
-    body_at = offset + layout.count.size
-    body_size = n_entries * layout.entry.size + layout.number.size
-    body = file.read(body_at, body_size, f"the {n_entries} tags of {what}")
-    n_bytes = body_size
-    entries: dict[int, Entry] = {}
-    for place in range(n_entries):
-        at = place * layout.entry.size
-        entry = _read_entry(file, layout, what, body_at + at, layout.entry.unpack_from(body, at))
-        n_bytes += len(entry.data or b"")
-        entries.setdefault(entry.number, entry)  # of a tag that is there twice, readers take the first
-        if n_bytes > SPARE_BYTES + 4 * file.size:
-            raise FormatError(f"{file.path}: {what}: its tags add up to more than the file could hold")
-    (following,) = layout.number.unpack_from(body, body_size - layout.number.size)
-    return Page(index, offset, layout.byte_order, entries), following, n_bytes
+class _Reader:
+    """Reads pages; directories and the values outside of them through a window each, as they may lie far apart."""
+
+    def __init__(self, file: BinaryFile, layout: _Layout) -> None:
+        self.file = file
+        self.layout = layout
+        self.directories, self.values = Window(file), Window(file)
+        self.budget = MAX_TAG_BYTES
+        self.n_entries, self.entry_bytes = layout.n_entries, layout.declaration.size + layout.number.size
+        self.number_bytes = layout.number.size
+        self.seen_inside: set[int] = set()
+
+    def page(self, index: int, offset: int) -> tuple[Page, int]:
+        """A page, and the next one's offset."""
+        read, n_count = self.directories.read, self.n_entries.size
+        (n_entries,) = self.n_entries.unpack(read(offset, n_count) or self.missing(offset, n_count, f"page {index}"))
+        if n_entries > MAX_ENTRIES:
+            raise FormatError(f"{self.file.path}: page {index}: at most {MAX_ENTRIES} tags expected, found {n_entries}")
+        body_at, n_bytes = offset + n_count, n_entries * self.entry_bytes + self.number_bytes
+        body = read(body_at, n_bytes) or self.missing(body_at, n_bytes, f"the {n_entries} tags of page {index}")
+        plan = _plan(self.layout, b"".join(_declarations(self.layout, n_entries)(body)))
+        self.budget -= n_bytes
+        fields = list(plan.unpack(body))
+        read = self.values.read
+        for slot in plan.outside:
+            at, n_bytes = fields[slot.place], slot.size_bytes
+            if slot.is_blob:
+                self.missing(at + n_bytes - 1, 1, f"{slot} of page {index}")
+                fields[slot.place] = {"size_bytes": n_bytes, "offset": at}
+            else:
+                fields[slot.place] = read(at, n_bytes) or self.missing(at, n_bytes, f"{slot} of page {index}")
+                self.budget -= n_bytes
+            self.check_budget(f"page {index}")
+        return Page(index, offset, self.layout.byte_order, plan.slots, fields), fields[-1]
+
+    def inner(self, page: Page) -> Iterator[Page]:
+        """The directories that a page's tags point at; one that several pages share comes with the first."""
+        for slot in page.slots:
+            if slot.number not in _POINTERS:
+                continue
+            offsets = page.entries[slot.number].numbers
+            if offsets is None or offsets.dtype.kind != "u":
+                continue
+            for place, offset in enumerate(offsets.tolist()):
+                if offset and offset not in self.seen_inside:
+                    self.seen_inside.add(offset)
+                    inner, _ = self.page(page.index, offset)
+                    yield replace(inner, kind=f"{_POINTERS[slot.number]} {place}")
+
+    def missing(self, offset: int, n_bytes: int, what: str) -> bytes:
+        """What is in no window, straight from the file: it, or the error that says where it ought to be."""
+        if offset + n_bytes <= self.file.size:
+            self.check_budget(what, n_bytes)
+        return self.file.read(offset, n_bytes, what)
+
+    def check_budget(self, what: str, n_bytes: int = 0) -> None:
+        """Refuse more tags than a file may have, before they are read."""
+        if self.budget < n_bytes:
+            raise FormatError(
+                f"{self.file.path}: {what}: tags of at most {MAX_TAG_BYTES} bytes expected in one file, found more"
+            )
 
 
-def _read_entry(file: BinaryFile, layout: _Layout, what: str, at: int, fields: tuple[int, int, int, bytes]) -> Entry:
-    number, kind, count, inline = fields
-    item = _SIZES.get(kind)
-    if item is None:  # the specification asks readers to pass over types that they don't know
-        return Entry(number, kind, count, at, None, layout.byte_order)
-    size = item * count
-    name = f"{tag_name(number)} ({type_name(kind)} × {count}) of {what}"
-    if size <= len(inline):
-        return Entry(number, kind, count, at, inline[:size], layout.byte_order)
-    (offset,) = layout.number.unpack(inline)
-    if kind in _BLOBS and size > MAX_BLOB_BYTES:
-        file.read(offset + size - 1, 1, name)
-        return Entry(number, kind, count, offset, None, layout.byte_order)
-    return Entry(number, kind, count, offset, file.read(offset, size, name), layout.byte_order)
+@lru_cache(maxsize=64)
+def _declarations(layout: _Layout, n_entries: int) -> Callable[[bytes], tuple[bytes, ...]]:
+    """Takes number, type and count of each entry out of a directory."""
+    value = f"{layout.number.size}x"
+    return struct.Struct(f"{layout.declaration.size}s{value}" * n_entries + value).unpack
+
+
+@lru_cache(maxsize=64)
+def _plan(layout: _Layout, declarations: bytes) -> _Plan:
+    order, value_bytes, offset_code = layout.byte_order, layout.number.size, layout.number.format[-1]
+    codes: list[str] = []
+    slots: dict[int, Slot] = {}
+    for number, kind, count in layout.declaration.iter_unpack(declarations):
+        codes.append(f"{layout.declaration.size}x")
+        if number in slots:  # of a tag that is there twice, readers take the first
+            codes.append(f"{value_bytes}x")
+            continue
+        size = _SIZES.get(kind, 0) * count
+        is_one = count == 1 and kind in _CODES and number != _XMP and size <= value_bytes
+        code, n_bytes = (offset_code, value_bytes) if size > value_bytes else (f"{size}s", size)
+        if is_one:
+            code = _CODES[kind]
+        codes.append(f"{code}{value_bytes - n_bytes}x")
+        slots[number] = _slot(order, number, kind, count, len(slots), is_one=is_one)
+    outside = tuple(slot for slot in slots.values() if slot.size_bytes > value_bytes)
+    unpack = struct.Struct(order + "".join(codes) + offset_code).unpack
+    return _Plan(tuple(slots.values()), unpack, outside)
+
+
+def _slot(order: str, number: int, kind: int, count: int, place: int, *, is_one: bool) -> Slot:
+    size = _SIZES.get(kind, 0) * count
+    is_blob = kind in _BLOBS and size > MAX_BLOB_BYTES
+    code = "" if is_blob or kind not in _CODES else order + _CODES[kind]
+    decode = None if is_blob else _decoder(order, number, kind, count, is_one=is_one)
+    return Slot(number, tag_name(number), type_name(kind), count, place, size, is_blob, code, decode)
+
+
+def _decoder(order: str, number: int, kind: int, count: int, *, is_one: bool) -> Callable[[Any], Any] | None:
+    if kind not in _SIZES:  # the specification asks readers to pass over types that they don't know
+        return lambda field: None
+    if kind == _ASCII or number == _XMP:
+        return _text
+    if kind == _UNDEFINED:
+        return bytes.hex
+    is_list = count != 1 or number in _LISTS
+    if kind in (_RATIONAL, _SRATIONAL):
+        return _rationals(struct.Struct(order + ("II" if kind == _RATIONAL else "ii")), is_list=is_list)
+    if is_one:
+        return (lambda field: [field]) if is_list else None
+    unpack = struct.Struct(f"{order}{count}{_CODES[kind]}").unpack
+    return (lambda field: list(unpack(field))) if is_list else (lambda field: unpack(field)[0])
+
+
+def _rationals(pair: struct.Struct, *, is_list: bool) -> Callable[[bytes], Any]:
+    if is_list:
+        return lambda field: [list(parts) for parts in pair.iter_unpack(field)]
+    return lambda field: list(pair.unpack(field))
 
 
 def _text(data: bytes) -> str:

@@ -86,7 +86,8 @@ def page_pixels(file: BinaryFile, page: Page) -> PagePixels:
         )
     if is_plain and pixels.size_bytes > file.size:
         raise FormatError(
-            f"{file.path}: {page}: {pixels.size_bytes} bytes of pixels expected, the file has {file.size}: cut short"
+            f"{file.path}: {page}: {pixels.size_bytes} bytes of pixels expected, the file has {file.size}: cut short; "
+            "fetch it again"
         )
     offsets = _checked_offsets(file, page, pixels, is_tiled=is_tiled)
     return PagePixels(page.index, page.offset, shape, dtype, segment, offsets, compression, is_plain)
@@ -221,7 +222,7 @@ def _checked_offsets(file: BinaryFile, page: Page, pixels: PagePixels, *, is_til
             first = int(np.argmax(bad))
             raise FormatError(
                 f"{file.path}: {page}: {kind} {first} of {n_segments} {problem} ({counts[first]} bytes at byte "
-                f"{offsets[first]}; the file has {file.size}): it is cut short or was never finished"
+                f"{offsets[first]}; the file has {file.size}): it is cut short or was never finished; fetch it again"
             )
     return offsets.astype(np.int64)
 

@@ -2,8 +2,9 @@
 
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,14 +12,18 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from em_assets.errors import FormatError, SourceUnreachableError, UsageError
+from em_assets.settings import absolute
 
 if TYPE_CHECKING:
     from obstore.store import HTTPStore
 
-MAX_DOCUMENT_BYTES = 64 * 2**20
+MAX_DOCUMENT_BYTES = 32 * 2**20
 """Consolidated metadata of some thousand arrays takes a few MB; nothing honest comes near this."""
 
 MAX_DEPTH = 64
+
+MAX_PARTS = 1_000_000
+"""Keys and lists of one document."""
 
 URL_SCHEMES = ("http", "https", "s3", "gs")
 
@@ -31,7 +36,22 @@ def is_url(path: str) -> bool:
 def local_path(path: str) -> Path:
     """A path or `file://` URL as an absolute path."""
     plain = unquote(path.removeprefix("file://")) if path.startswith("file://") else path
-    return Path(plain).expanduser().absolute()
+    return absolute(Path(plain))
+
+
+@contextmanager
+def disk_errors(path: str | Path) -> Iterator[None]:
+    """Make what a disk refuses (no permission, a name longer than any file's) an error that names the place.
+
+    Raises
+    ------
+    UsageError
+        In the place of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"{str(path)[:500]}: cannot be read: {error.strerror}") from error
 
 
 def http_url(url: str) -> str:
@@ -44,8 +64,10 @@ def http_url(url: str) -> str:
     UsageError
         The URL is of a protocol that marked folders are not read over.
     """
-    scheme, _, rest = url.rstrip("/").partition("://")
+    scheme, _, rest = url.partition("://")
+    rest = rest.rstrip("/")
     bucket, _, key = rest.partition("/")
+    _check_address(url)
     match scheme:
         case "http" | "https":
             return f"{scheme}://{rest}"
@@ -56,6 +78,17 @@ def http_url(url: str) -> str:
         case "s3":
             return f"https://{bucket}.s3.amazonaws.com/{key}".rstrip("/")
     raise UsageError(f"{url}: {', '.join(URL_SCHEMES)} or a local path expected, found {scheme}://")
+
+
+def _check_address(url: str) -> None:
+    """Refuse what can be no address: asked for, it would look like a server that does not answer."""
+    try:
+        parts = urlsplit(url)
+        is_named = bool(parts.hostname) and parts.port != 0
+    except ValueError as error:
+        raise UsageError(f"{url}: no URL: {error}") from error
+    if not is_named:
+        raise UsageError(f"{url}: a host or bucket expected after {parts.scheme}://, found none")
 
 
 @dataclass(frozen=True)
@@ -118,7 +151,10 @@ class Tree:
             The server does not answer.
         """
         check_name(self.root, name)
-        return (Path(self.root) / name).is_file() if self.is_local else _has_url(self.root, name)
+        if not self.is_local:
+            return _has_url(self.root, name)
+        with disk_errors(self.locate(name)):
+            return (Path(self.root) / name).is_file()
 
     def has_any(self, names: Sequence[str]) -> bool:
         """Whether there is a file of one of those names; behind a URL they are asked for side by side."""
@@ -131,9 +167,10 @@ class Tree:
         """Names of the folders in a folder, sorted; empty behind a URL, where nobody lists."""
         check_name(self.root, name)
         folder = Path(self.root) / name
-        if not self.is_local or not folder.is_dir():
-            return []
-        return sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+        with disk_errors(folder):
+            if not self.is_local or not folder.is_dir():
+                return []
+            return sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
 
     def kvstore(self, name: str) -> dict[str, str]:
         """What tensorstore calls the place of a folder in here."""
@@ -178,8 +215,12 @@ def parse_json(where: str, data: bytes) -> Any:
     Raises
     ------
     FormatError
-        No JSON, or nested without end; the message shows the beginning of what was found.
+        No JSON, nested without end, or of more parts than any metadata; the message shows the beginning of what was
+        found.
     """
+    n_parts = data.count(b":") + data.count(b"[")  # at least one for each value but those of plain lists
+    if n_parts > MAX_PARTS:
+        raise FormatError(f"{where}: JSON of at most {MAX_PARTS} values expected, found more")
     try:
         document = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -213,7 +254,7 @@ def described(head: bytes) -> str:
     """What the first bytes of a file look like, for a message to a person."""
     start = head[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if not head:
-        return "nothing (zero bytes)"
+        return "nothing (zero bytes): fetch the file again"
     if start.startswith(b"version https://git-lfs"):
         return "a git-LFS pointer: fetch the file itself with `git lfs pull`"
     if start.startswith((b"<!doctype html", b"<html", b"<head")):
@@ -223,7 +264,7 @@ def described(head: bytes) -> str:
     for magic, name in _MAGIC.items():
         if head.startswith(magic):
             return name
-    return f"{'text' if _is_text(head[:512]) else 'bytes'} that start with {head[:24]!r}"
+    return f"{'text that starts' if _is_text(head[:512]) else 'bytes that start'} with {head[:24]!r}"
 
 
 _MAGIC: Mapping[bytes, str] = {
@@ -245,7 +286,7 @@ def _is_text(head: bytes) -> bool:
 
 def _is_shallow(value: Any, depth: int) -> bool:
     children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return depth > 0 and all(_is_shallow(child, depth - 1) for child in children)
+    return depth > 0 and all(_is_shallow(child, depth - 1) for child in children if isinstance(child, (dict, list)))
 
 
 def _read_file(path: Path) -> bytes | None:
@@ -304,7 +345,7 @@ def _has_url(root: str, name: str) -> bool:
 
 
 def _no_answer(where: str, error: Exception) -> SourceUnreachableError:
-    return SourceUnreachableError(f"{where}: no answer: {str(error).splitlines()[0]}")
+    return SourceUnreachableError(f"{where}: no answer, a later try may succeed: {str(error).splitlines()[0]}")
 
 
 @lru_cache(maxsize=32)

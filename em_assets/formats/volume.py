@@ -1,13 +1,14 @@
 """A volume as a file holds it: lazy levels, finest first, axes z, y, x, nanometres."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from operator import index
+from typing import Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
 
-from em_assets.errors import OutOfBoundsError
+from em_assets.errors import OutOfBoundsError, UsageError
 from em_assets.model import ZYX, Content, FloatZYX, PartialFloatZYX
 
 ReadBox = Callable[[ZYX, ZYX], NDArray[Any]]
@@ -81,20 +82,26 @@ class SourceVolume:
         """Voxel size of the finest level; None on an axis of which the file does not say it."""
         return self.levels[0].voxel_size_zyx_nm
 
-    def read(self, start_zyx: ZYX, shape_zyx: ZYX, level: int = 0) -> NDArray[Any]:
+    def read(self, start_zyx: Sequence[int], shape_zyx: Sequence[int], level: int = 0) -> NDArray[Any]:
         """Voxels of a box as a C-ordered array of `shape_zyx`.
 
         Raises
         ------
         OutOfBoundsError
-            The box reaches outside the level, or an axis is below 1.
+            The box reaches outside the level, an axis is below 1, or these are not three whole numbers each.
+        UsageError
+            The memory does not hold the box.
         FormatError
             The file breaks off or contradicts itself.
         """
-        if not 0 <= level < len(self.levels):
-            raise OutOfBoundsError(f"{self.name}: no level {level}; there are {len(self.levels)}, counted from 0")
-        check_box(self.name, start_zyx, shape_zyx, self.levels[level].shape_zyx)
-        return self.levels[level].read_box(start_zyx, shape_zyx)
+        if not isinstance(level, SupportsIndex) or not 0 <= level < len(self.levels):
+            raise OutOfBoundsError(f"{self.name}: no level {level!r}; there are {len(self.levels)}, counted from 0")
+        start, shape = whole_numbers(start_zyx), whole_numbers(shape_zyx)
+        check_box(self.name, start, shape, self.levels[level].shape_zyx)
+        try:
+            return self.levels[level].read_box(start, shape)
+        except MemoryError as error:
+            raise UsageError(f"{self.name}: a box of {shape} {self.dtype} does not fit in memory: read less") from error
 
     def named(self, name: str) -> "SourceVolume":
         """The same volume under another name."""
@@ -102,20 +109,33 @@ class SourceVolume:
 
 
 def check_box(name: str, start_zyx: ZYX, shape_zyx: ZYX, within_zyx: ZYX) -> None:
-    """Refuse a box that is not three whole numbers each, has an axis below 1, or reaches outside.
+    """Refuse a box that has an axis below 1 or reaches outside.
 
     Raises
     ------
     OutOfBoundsError
         Naming the box and what it must lie in.
     """
-    if len(start_zyx) != 3 or len(shape_zyx) != 3:
-        raise OutOfBoundsError(f"{name}: start and shape need three numbers (z, y, x), found {start_zyx}, {shape_zyx}")
     inside = all(
         extent >= 1 and start >= 0 and start + extent <= size
         for start, extent, size in zip(start_zyx, shape_zyx, within_zyx, strict=True)
     )
     if not inside:
         raise OutOfBoundsError(
-            f"{name}: the box from {tuple(start_zyx)} of shape {tuple(shape_zyx)} (z, y, x) is not inside {within_zyx}"
+            f"{name}: the box from {start_zyx} of shape {shape_zyx} (z, y, x) is not inside {within_zyx}"
         )
+
+
+def whole_numbers(values: Sequence[int]) -> ZYX:
+    """Three whole numbers of any kind as a triple of Python's own.
+
+    Raises
+    ------
+    OutOfBoundsError
+        They are anything else.
+    """
+    try:
+        z, y, x = (index(value) for value in values)
+    except (TypeError, ValueError) as error:
+        raise OutOfBoundsError(f"three whole numbers (z, y, x) expected, found {values!r}") from error
+    return (z, y, x)

@@ -330,4 +330,4 @@ def _failure(where: str, error: Exception) -> FormatError | SourceError:
         return SourceUnreachableError(f"{where}: no answer: {reason:.300}")
     if reason.startswith(("PERMISSION_DENIED", "UNAUTHENTICATED")):
         return SourceMissingError(f"{where}: not there, or not public: {reason:.300}")
-    return FormatError(f"{where}: cannot be read: {reason:.300}")
+    return FormatError(f"{where}: cannot be read, so fetch it again: {reason:.300}")

@@ -357,7 +357,7 @@ def test_eighty_thousand_empty_groups_are_read_at_once(tmp_path: Path) -> None:
     path = tmp_path / "groups.dm3"
     path.write_bytes(dm_bytes([(None, []) for _ in range(80_000)]))
     began = time.monotonic()
-    assert sum(1 for _ in dm.read_tags(str(path))) == 80_000
+    assert sum(1 for tag in dm.read_tags(str(path)) if tag.type == "group") == 80_000
     assert time.monotonic() - began < 3
 
 
