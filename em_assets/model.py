@@ -19,6 +19,7 @@ PartialFloatZYX = tuple[float | None, float | None, float | None]
 """Three lengths in nanometres, each None where nobody witnessed it."""
 
 Content = Literal["em", "labels", "fluorescence"]
+ArchiveName = Literal["empiar", "idr", "openorganelle", "cryoet"]
 ClaimKind = Literal["file", "archive", "publisher", "recorded", "derived"]
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_]*")
@@ -46,7 +47,21 @@ class Frozen(BaseModel):
 
 
 class Statement(Frozen):
-    """What somebody says of one field, and where they say it."""
+    """What somebody says of one field, and where they say it.
+
+    Attributes
+    ----------
+    field
+        The field of the record.
+    value
+        What is said: a word, a number, three numbers z, y, x.
+    unit
+        Unit of the value; None takes the one in the field's name.
+    at
+        The page or record that says it, or the file and tag.
+    volume
+        The volume it is said of; None for the whole dataset.
+    """
 
     field: str
     value: JsonValue
@@ -74,8 +89,12 @@ class Source(Frozen):
         What the voxels are; labels name the volume that they label.
     is_volume
         False for files that are kept with their tags but hold no voxels of their own.
+    archive
+        These files are the archive's own record of the dataset: claims are read from them, and they hold no voxels.
     max_bytes
         A plan above it is refused.
+    etag_is_md5
+        False where a server's ETags of 32 hexadecimal digits are not the files' MD5, which they are nearly everywhere.
     shape_zyx, sample_shape_zyx, start_zyx, seed
         For a cut-out: the box's shape (the second one for the sample origin's smaller volume), and its start; without a
         start the seed draws one.
@@ -90,14 +109,25 @@ class Source(Frozen):
     content: Content | None = None
     labels_of: VolumeName | None = None
     is_volume: bool = True
+    archive: ArchiveName | None = None
     max_bytes: int = Field(default=DEFAULT_MAX_BYTES, gt=0)
+    etag_is_md5: bool = True
     shape_zyx: ZYX | None = None
     sample_shape_zyx: ZYX | None = None
     start_zyx: ZYX | None = None
     seed: int = 0
 
+    @model_validator(mode="before")
+    @classmethod
+    def _a_record_is_no_volume(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("archive") is not None:
+            return {"is_volume": False, **given}
+        return given
+
     @model_validator(mode="after")
     def _consistent(self) -> "Source":
+        if self.archive and (self.kind != "files" or self.is_volume or self.volume or self.content):
+            raise ValueError("archive: an archive's record is files without a volume: no other kind, volume or content")
         if self.kind == "cutout" and self.shape_zyx is None:
             raise ValueError("shape_zyx: a cutout needs the shape of its box")
         if self.kind == "files" and (self.shape_zyx or self.sample_shape_zyx or self.start_zyx):
@@ -173,19 +203,43 @@ class Claim(Frozen):
 
 
 class VolumeRecord(Frozen):
-    """What is true of one volume, as far as anyone witnessed it."""
+    """What is true of one volume, as far as anyone witnessed it.
+
+    Attributes
+    ----------
+    shape_zyx
+        Voxels along z, y, x.
+    voxel_size_zyx_nm
+        Step between slices, pixel height, pixel width; None for an axis that nobody witnessed or that is disputed.
+    extent_zyx_nm
+        Physical size along z, y, x.
+    """
 
     dataset: str
     volume: str
     origin: str
     title: str | None = None
+    description: str | None = None
+    authors: str | None = None
     technique: str | None = None
+    technique_id: str | None = None
     organism: str | None = None
+    organism_taxon: int | None = None
+    sample: str | None = None
+    sample_type: str | None = None
     content: Content | None = None
+    contrast_polarity: str | None = None
     labels_of: str | None = None
     shape_zyx: ZYX | None = None
     dtype: str | None = None
     voxel_size_zyx_nm: PartialFloatZYX = (None, None, None)
+    extent_zyx_nm: FloatZYX | None = None
+    instrument: str | None = None
+    accelerating_voltage_kv: float | None = None
+    working_distance_mm: float | None = None
+    acquired_at: str | None = None
+    deposited_on: str | None = None
+    released_on: str | None = None
     licence: str | None = None
     doi: str | None = None
     source_n_levels: int | None = None
@@ -197,15 +251,24 @@ class VolumeRecord(Frozen):
 
 
 class Conflict(Frozen):
-    """Two claims of one field that differ beyond its tolerance."""
+    """Two claims of one field that differ beyond its tolerance.
+
+    `factor` is the larger value over the smaller one; `cause` is what likely went wrong, None where no known slip fits;
+    `rule` is the verdict in words.
+    """
 
     dataset: str
     volume: str | None
     field: str
     value: JsonValue
+    unit: str | None = None
     said_by: str
+    kind: ClaimKind | None = None
     other_value: JsonValue
     other_said_by: str
+    other_kind: ClaimKind | None = None
+    factor: float | None = None
+    cause: str | None = None
     is_settled: bool
     rule: str
 

@@ -3,6 +3,7 @@
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import SupportsIndex
 
 from em_assets import datasets
 from em_assets import settings as settings_module
@@ -13,12 +14,14 @@ from em_assets.datasets import Dataset
 from em_assets.datasets.opening import open_raw
 from em_assets.errors import NotBuiltError, OutOfBoundsError, UnknownDatasetError
 from em_assets.formats import open_path
+from em_assets.formats.trees import disk_errors
 from em_assets.formats.volume import SourceVolume
 from em_assets.model import PartialFloatZYX, known
 from em_assets.settings import Settings
 from em_assets.sources.manifest import read_manifest
 from em_assets.volumes import store
 from em_assets.volumes.choice import by_name, choose
+from em_assets.volumes.reading import open_committed
 from em_assets.volumes.store import CommittedVolume
 
 
@@ -61,8 +64,8 @@ def open_volume(
     if isinstance(ref, str) and "/" not in ref:
         found = _open_named(ref, volume, settings or settings_module.load())
     found = found or _open_path(str(ref), volume)
-    if not 0 <= level < len(found.source.levels):
-        raise OutOfBoundsError(f"{found.url}: no level {level}; there are {len(found.source.levels)}, counted from 0")
+    if not isinstance(level, SupportsIndex) or not 0 <= level < len(found.source.levels):
+        raise OutOfBoundsError(f"{found.url}: no level {level!r}; there are {len(found.source.levels)}, counted from 0")
     return VolumeDataset(found.name, found.url, found.source, level, found.voxel_size_zyx_nm)
 
 
@@ -83,8 +86,9 @@ def _open_named(name: str, volume: str | None, settings: Settings) -> _Found | N
         found = _open_dataset(registered[name], volume, settings)
         _warn_of_dispute(name, found, settings)
         return found
-    if Path(name).exists():
-        return None
+    with disk_errors(name):
+        if Path(name).exists():
+            return None
     raise UnknownDatasetError(f"{name!r} is no dataset and no path here; datasets: {', '.join(registered)}")
 
 
@@ -104,13 +108,14 @@ def _open_dataset(dataset: Dataset, volume: str | None, settings: Settings) -> _
 
 
 def _of_commit(committed: CommittedVolume) -> _Found:
-    source = open_path(committed.path, format="ome_zarr")[0].named(committed.folder.name)
-    return _Found(committed.folder.name, str(committed.path), source, committed.commit.voxel_size_zyx_nm)
+    source = open_committed(committed)
+    return _Found(source.name, str(committed.path), source, committed.commit.voxel_size_zyx_nm)
 
 
 def _open_path(path: str, volume: str | None) -> _Found:
-    folder = None if "://" in path else Path(path).expanduser()
-    committed = store.resolve(folder.absolute()) if folder and folder.is_dir() else None
+    folder = None if "://" in path else settings_module.absolute(Path(path))
+    with disk_errors(path):
+        committed = store.resolve(folder) if folder and folder.is_dir() else None
     if committed:
         return _of_commit(choose({committed.folder.name: committed}, volume, path))
     source = choose(by_name(open_path(path)), volume, path)

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import index
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from em_assets.errors import FormatError, OutOfBoundsError
-from em_assets.formats.volume import SourceLevel, SourceVolume
+from em_assets.errors import FormatError
+from em_assets.formats.volume import SourceLevel, SourceVolume, whole_numbers
 from em_assets.model import ZYX, FloatZYX, PartialFloatZYX, known
 
 
@@ -72,7 +71,7 @@ class VolumeDataset:
         FormatError
             The file breaks off or contradicts itself.
         """
-        start, shape = _whole_numbers(start_zyx), _whole_numbers(shape_zyx)
+        start, shape = whole_numbers(start_zyx), whole_numbers(shape_zyx)
         block = self.source.read(start, shape, self.level)
         if block.shape != shape:
             raise FormatError(f"{self.url}: {shape} voxels expected from {start} (z, y, x), found {block.shape}")
@@ -87,11 +86,3 @@ class VolumeDataset:
         if own is None or own_finest is None:
             return None
         return own if finest == own_finest else finest * own / own_finest
-
-
-def _whole_numbers(values: Sequence[int]) -> ZYX:
-    try:
-        z, y, x = (index(value) for value in values)
-    except (TypeError, ValueError) as error:
-        raise OutOfBoundsError(f"three whole numbers (z, y, x) expected, found {values!r}") from error
-    return (z, y, x)
