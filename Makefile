@@ -1,6 +1,6 @@
 # em_assets: `make` lists the targets. Everything runs from ./.venv, made from the lock files by plain pip.
 .DEFAULT_GOAL := help
-.PHONY: help demo test ui live soak lint types format lock clean
+.PHONY: help demo test ui live soak bench lint types format schema lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -55,8 +55,14 @@ format: .venv/.dev ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+schema: .venv/.dev ## JSON Schema and pages of the models and tables, into ./schema [REWRITE=1: replace this version]
+	$(BIN)/python -m em_assets.schema $(if $(REWRITE),--rewrite)
+
 live: .venv/.dev ## ask the real archives whether they still say what the registry says (needs the internet)
 	EM_ASSETS_ORIGIN=public $(BIN)/python -m pytest -m network -s em_assets_tests/test_live.py
+
+bench: .venv/.dev ## how fast tags are read and tables consolidated, beside tifffile, ncempy and pandas
+	$(BIN)/python -W ignore benchmarks/metadata.py
 
 soak: .venv/.dev ## the long campaigns
 	$(BIN)/python -m pytest -m soak

@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from em_assets.catalog import tables
+from em_assets.catalog.fields import fields_table
+from em_assets.catalog.files import files_table
 from em_assets.catalog.schemas import ORIGINAL_TAGS
 from em_assets.datasets import Dataset
 from em_assets.datasets.opening import RawVolume, open_raw, raw_units
-from em_assets.errors import NotBuiltError
-from em_assets.evidence import claims_of, resolve
+from em_assets.datasets.records import archive_witnesses
+from em_assets.errors import FormatError, NotBuiltError
+from em_assets.evidence import claims_of, resolutions, resolve
 from em_assets.formats import detect, read_tags
-from em_assets.model import Content, PartialFloatZYX, RawFile, VolumeRecord
+from em_assets.formats.redaction import redacted
+from em_assets.model import Content, PartialFloatZYX, RawFile, Tag, VolumeRecord, Witness
 from em_assets.settings import OMEZarrVersion, Settings
 from em_assets.sources import read_manifest
 from em_assets.sources.manifest import FILES
@@ -94,23 +98,23 @@ def raw_volumes(dataset: Dataset, settings: Settings) -> list[RawVolume]:
 
 def original_tags(dataset: Dataset, settings: Settings) -> "pa.Table":
     """Every tag of every file, in the files' own order; pixels are not read."""
-    return tables.concat(
-        ORIGINAL_TAGS, (tables.tags_table(file, read_tags(path)) for file, path in _units(dataset, settings))
-    )
+    units = _units(dataset, settings)
+    return tables.concat(ORIGINAL_TAGS, (tables.tags_table(file, _tags(path, settings)) for file, path in units))
 
 
 def claims(dataset: Dataset, settings: Settings) -> "pa.Table":
-    """What files, publisher and registry say of each field."""
-    witnesses = [
-        (file, list(detect(path).witnesses(list(read_tags(path))))) for file, path in _units(dataset, settings)
-    ]
+    """What files, archive, publisher and registry say of each field."""
+    witnesses = [(file, _witnesses(path, settings)) for file, path in _units(dataset, settings)]
+    raw_dir, held = settings.raw_dir(dataset.name), held_files(dataset, settings)
+    volumes = raw_volumes(dataset, settings)
     found = claims_of(
         dataset,
         witnesses,
-        raw_volumes(dataset, settings),
+        volumes,
         settings.origin,
-        files=held_files(dataset, settings),
-        files_dir=str(settings.raw_dir(dataset.name) / FILES),
+        files=[file for file in held if dataset.sources[file.source].archive is None],
+        files_dir=str(raw_dir / FILES),
+        archive_witnesses=archive_witnesses(dataset, raw_dir, held, volumes),
     )
     return tables.claims_table(found)
 
@@ -122,12 +126,46 @@ def record(dataset: Dataset, settings: Settings, claims: "pa.Table") -> tuple["p
     return tables.record_table(records), tables.conflicts_table(conflicts)
 
 
+def fields(dataset: Dataset, settings: Settings, claims: "pa.Table") -> "pa.Table":
+    """Every field of the record with its witness, the unknown ones too."""
+    names = [volume.name for volume in raw_volumes(dataset, settings)]
+    decided = resolutions(dataset, names, tables.claims_of_table(claims), settings.origin)
+    return fields_table(dataset.name, names, decided)
+
+
+def files(dataset: Dataset, settings: Settings) -> "pa.Table":
+    """Every raw file with the format that reads it and the volume that it is part of."""
+    root = settings.raw_dir(dataset.name) / FILES
+    volumes = raw_volumes(dataset, settings)
+    return files_table(
+        dataset.name,
+        settings.origin,
+        held_files(dataset, settings),
+        formats={_below(path, root): detect(path).NAME for _, path in _units(dataset, settings)},
+        volumes={volume.name: [_below(file, root) for file in volume.source.files] for volume in volumes},
+    )
+
+
 def volumes_to_write(dataset: Dataset, settings: Settings, record: "pa.Table") -> Iterator[VolumeToWrite]:
     """Each volume with the voxel size that its record settled on."""
     records = {row.volume: row for row in tables.records_of_table(record)}
     files = held_files(dataset, settings)
     for raw in raw_volumes(dataset, settings):
         yield _to_write(dataset, settings, raw, records[raw.name], files)
+
+
+def _tags(path: Path, settings: Settings) -> Iterator[Tag]:
+    tags = read_tags(path)
+    return redacted(tags) if settings.redact else tags
+
+
+def _witnesses(path: Path, settings: Settings) -> list[Witness]:
+    try:
+        return list(detect(path).witnesses(list(_tags(path, settings))))
+    except FormatError as error:
+        if str(path) in str(error):
+            raise
+        raise type(error)(f"{path}: {error}") from error  # tags do not know which file they are from
 
 
 def _to_write(
@@ -153,6 +191,11 @@ def _to_write(
         ome_zarr=settings.ome_zarr,
         attributes=facts | {"generation": generation},
     )
+
+
+def _below(path: Path | str, root: Path) -> str:
+    whole = Path(path)
+    return (whole.relative_to(root) if whole.is_relative_to(root) else whole).as_posix()
 
 
 def _units(dataset: Dataset, settings: Settings) -> list[tuple[str, Path]]:

@@ -4,6 +4,7 @@ Data go to stdout, progress and messages to stderr. Exit codes: 0 done, 1 a run 
 usage or input, 3 a source cannot be reached, 130 interrupted.
 """
 
+import logging
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -17,13 +18,10 @@ from em_assets.errors import EMAssetsError, SourceUnreachableError
 from em_assets.terminal import print_json, show_rows
 
 if TYPE_CHECKING:
-    pass
-
-if TYPE_CHECKING:
     from em_assets.model import Content
     from em_assets.settings import OMEZarrVersion
 
-EXIT_USAGE, EXIT_UNREACHABLE = 2, 3
+EXIT_FAILED, EXIT_USAGE, EXIT_UNREACHABLE = 1, 2, 3
 
 as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON instead of a table.")
 
@@ -48,8 +46,8 @@ def errors_in_words(command: Callable[P, T]) -> Callable[P, T]:
 
 
 def fail(error: Exception, code: int) -> NoReturn:
-    """End with a message on stderr."""
-    click.echo(f"em-assets: {error}", err=True)
+    """End with one line on stderr."""
+    click.echo(f"em-assets: {' '.join(str(error).split())}", err=True)
     sys.exit(code)
 
 
@@ -61,6 +59,8 @@ def main() -> None:
     The store is ./store unless EM_ASSETS_STORE names another; EM_ASSETS_ORIGIN chooses public, sample, or a mirror's
     folder.
     """
+    # What tifffile mutters about a damaged file on stderr, our own error says in one line.
+    logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 @main.command("list")
@@ -90,21 +90,64 @@ def list_datasets(is_json: bool) -> None:
 @as_json
 @errors_in_words
 def show(dataset: str, is_json: bool) -> None:
-    """What is known of DATASET and of each of its volumes."""
+    """What is known of DATASET and of each of its volumes, who says so, and what nobody says."""
     from em_assets import datasets, settings
     from em_assets.catalog.holdings import describe
+    from em_assets.showing import show_dataset
 
     known = settings.load()
     described = describe(datasets.get(dataset, known), known)
     if is_json:
         print_json(described)
         return
-    facts = {key: value for key, value in described.items() if key != "volumes" and value is not None}
-    show_rows([{"field": key, "value": value} for key, value in facts.items()])
-    for volume in described["volumes"]:
-        show_rows([{"field": key, "value": value} for key, value in volume.items() if value is not None])
+    show_dataset(described)
     if not described["volumes"]:
         click.echo(f"{dataset} is not fetched yet: em-assets fetch {dataset}", err=True)
+
+
+@main.command(epilog="Example: em-assets conflicts empiar_11759 --json")
+@click.argument("dataset", required=False)
+@as_json
+@click.option("--strict", is_flag=True, help="Exit code 1 where there is any conflict, settled or not.")
+@errors_in_words
+def conflicts(dataset: str | None, is_json: bool, strict: bool) -> None:
+    """Where sources disagree about DATASET, or about any dataset that is held: both values, why, and the verdict."""
+    from em_assets import datasets, settings
+    from em_assets.catalog.holdings import conflicts_held
+    from em_assets.showing import show_conflicts
+
+    known = settings.load()
+    registered = datasets.load(known) if dataset is None else {dataset: datasets.get(dataset, known)}
+    found = conflicts_held(registered, known)
+    if is_json:
+        print_json(found)
+    else:
+        show_conflicts(found)
+    if strict and found:
+        sys.exit(EXIT_FAILED)
+
+
+@main.command(epilog="Example: em-assets audit claims.json --json --strict")
+@click.argument("claims", metavar="CLAIMS.json", type=click.Path(path_type=Path))
+@as_json
+@click.option("--strict", is_flag=True, help="Exit code 1 where a claim fails.")
+@errors_in_words
+def audit(claims: Path, is_json: bool, strict: bool) -> None:
+    """Judge published claims: a JSON list of {"dataset", "field", "value", "unit", "said_by"}.
+
+    The same list comes back with `verdict` (holds, fails, unknown), `true_value`, `witness` and `cause`.
+    """
+    from em_assets import settings
+    from em_assets.auditing import audit_file
+    from em_assets.showing import show_verdicts
+
+    judged = audit_file(claims, settings.load())
+    if is_json:
+        print_json(judged)
+    else:
+        show_verdicts(judged)
+    if strict and any(claim["verdict"] == "fails" for claim in judged):
+        sys.exit(EXIT_FAILED)
 
 
 @main.command(epilog="Example: EM_ASSETS_ORIGIN=sample em-assets fetch epfl_hippocampus u2os_chromatin")
@@ -125,6 +168,38 @@ def fetch(dataset: tuple[str, ...], is_json: bool) -> None:
     from em_assets.fetching import fetch_datasets
 
     sys.exit(fetch_datasets(dataset, known, is_json=is_json))
+
+
+@main.command(epilog="Example: em-assets validate epfl_hippocampus --json")
+@click.argument("dataset", required=False)
+@as_json
+@errors_in_words
+def validate(dataset: str | None, is_json: bool) -> None:
+    """Read every byte of DATASET's volumes, or of all that are held, and compare it with what was committed.
+
+    One row for each file that is missing, changed, or more than there should be; exit code 1 if there is any.
+    """
+    from em_assets import datasets, settings
+    from em_assets.volumes.validation import validate_volumes
+
+    known = settings.load()
+    names = list(datasets.load(known)) if dataset is None else [datasets.get(dataset, known).name]
+    checked = {
+        (name, volume): problems
+        for name in names
+        for volume, problems in validate_volumes(known.volumes_dir(name)).items()
+    }
+    rows = [
+        {"dataset": name, "volume": volume, "problem": problem}
+        for (name, volume), problems in checked.items()
+        for problem in problems
+    ]
+    show_rows(rows, is_json=is_json)
+    counts = ((len(checked), "volume"), (len(rows), "problem"))
+    checked_volumes, problems_found = (f"{n} {word}{'' if n == 1 else 's'}" for n, word in counts)
+    click.echo(f"{checked_volumes} checked, {problems_found}", err=True)
+    if rows:
+        sys.exit(EXIT_FAILED)
 
 
 @main.command(epilog="Example: em-assets tags slice_0000.dm3 --json")
@@ -218,8 +293,9 @@ def _progress() -> Callable[[int, int], None] | None:
 @as_json
 @errors_in_words
 def query(sql: str, is_json: bool) -> None:
-    """Ask the catalog's tables (datasets, volumes, tags, ...) with SQL."""
+    """Ask the catalog with SQL: datasets, volumes, files, tags, claims, conflicts, fields, and views of these."""
     from em_assets import settings
     from em_assets.catalog.query import query as ask
+    from em_assets.catalog.query import rows_of
 
-    show_rows(ask(sql, settings.load()).to_pylist(), is_json=is_json)
+    show_rows(rows_of(ask(sql, settings.load())), is_json=is_json)

@@ -30,8 +30,6 @@ class Settings:
         A further folder of dataset TOML files, or None.
     ome_zarr
         Version of OME-Zarr that volumes are written in.
-    dask
-        Address of a Dask scheduler, or None for threads in this process.
     dagster_home
         Folder of the Dagster instance; None where runs are forgotten with the process.
     redact
@@ -42,7 +40,6 @@ class Settings:
     origin: str = PUBLIC
     datasets: Path | None = None
     ome_zarr: OMEZarrVersion = "0.5"
-    dask: str | None = None
     dagster_home: Path | None = None
     redact: bool = False
 
@@ -84,7 +81,6 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         origin=_origin(env.get("EM_ASSETS_ORIGIN"), store),
         datasets=_folder("EM_ASSETS_DATASETS", env.get("EM_ASSETS_DATASETS")),
         ome_zarr=_ome_zarr(env.get("EM_ASSETS_OME_ZARR") or "0.5"),
-        dask=env.get("EM_ASSETS_DASK") or None,
         dagster_home=_folder("DAGSTER_HOME", env.get("DAGSTER_HOME")),
         redact=_switch("EM_ASSETS_REDACT", env.get("EM_ASSETS_REDACT")),
     )
@@ -100,10 +96,15 @@ def claim_store(settings: Settings) -> None:
     """
     kept = store_origin(settings.store)
     if kept is None:
-        settings.store.mkdir(parents=True, exist_ok=True)
-        temporary = settings.store / f".{ORIGIN_FILE}.{os.getpid()}"
-        temporary.write_text(json.dumps({"origin": settings.origin}) + "\n")
-        temporary.replace(settings.store / ORIGIN_FILE)
+        try:
+            settings.store.mkdir(parents=True, exist_ok=True)
+            temporary = settings.store / f".{ORIGIN_FILE}.{os.getpid()}"
+            temporary.write_text(json.dumps({"origin": settings.origin}) + "\n")
+            temporary.replace(settings.store / ORIGIN_FILE)
+        except OSError as error:
+            raise SettingsError(
+                f"EM_ASSETS_STORE={settings.store}: a folder that can be written expected: {error}"
+            ) from error
     elif kept != settings.origin:
         raise OriginMismatchError(
             f"the store {settings.store} was filled from the origin {kept!r} and cannot be used with "

@@ -29,14 +29,14 @@ def environment(tmp_path_factory: pytest.TempPathFactory, small_tiff: Path) -> d
     return kept | {"PATH": path, "PWD": str(folder), "EM_ASSETS_ORIGIN": "sample"}
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "ui", "live"])
+@pytest.mark.parametrize("target", ["demo", "test", "ui", "live", "schema"])
 def test_the_make_targets_that_it_names_exist(target: str) -> None:
     subprocess.run(["make", "-n", target], cwd=REPOSITORY, check=True, capture_output=True, timeout=60)
 
 
 def test_its_shell_blocks_run(environment: dict[str, str]) -> None:
     commands = [block for block in blocks("sh") if "make demo" not in block]
-    assert len(commands) == 2
+    assert len(commands) == 3
     done = subprocess.run(
         ["bash", "-e", "-c", "\n".join(commands)],
         cwd=environment["PWD"],

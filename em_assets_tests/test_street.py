@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 import em_assets
+from em_assets.catalog.schemas import OF_A_DATASET
+from em_assets.catalog.tables import concat, write_table
+from em_assets.sources.manifest import write_manifest
 
 PACKAGE = Path(em_assets.__file__).parent
 
@@ -21,14 +24,14 @@ STREET = [
     {"sources"},
     {"datasets"},
     {"evidence"},
-    {"catalog", "blocks", "layouts"},
-    {"building"},
+    {"catalog", "blocks"},
+    {"auditing", "building", "independent", "schema"},
     {"checking"},
     {"sample"},
     {"defs"},
     {"definitions"},
     {"terminal"},
-    {"fetching"},
+    {"fetching", "showing"},
     {"cli"},
 ]
 STAGE = {room: stage for stage, rooms in enumerate(STREET) for room in rooms}
@@ -90,8 +93,19 @@ LIGHT = {
     "open_volume": "from em_assets import open_volume",
     "tags": "from em_assets.cli import main; main(['tags', sys.argv[1]], standalone_mode=False)",
     "show": "from em_assets.cli import main; main(['show', 'epfl_hippocampus'], standalone_mode=False)",
+    "conflicts": "from em_assets.cli import main; main(['conflicts', 'epfl_hippocampus'], standalone_mode=False)",
+    "audit": "from em_assets.cli import main; main(['audit', sys.argv[3]], standalone_mode=False)",
     "ingest": "from em_assets.cli import main; main(['ingest', sys.argv[1], sys.argv[2]], standalone_mode=False)",
 }
+
+
+def store_with_tables(store: Path, dataset: str) -> None:
+    """A store that holds a dataset without files: the tables that `show` and `conflicts` read, empty."""
+    raw, metadata = store / "raw" / dataset, store / "metadata" / dataset
+    raw.mkdir(parents=True)
+    write_manifest(raw, [], "f00d")
+    for schema in OF_A_DATASET:
+        write_table(concat(schema, []), metadata / f"{schema.name}.parquet", schema)
 
 
 @pytest.mark.parametrize("code", LIGHT.values(), ids=LIGHT.keys())
@@ -99,5 +113,8 @@ def test_a_light_command_imports_neither_dagster_nor_pandas(
     code: str, small_tiff: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EM_ASSETS_STORE", str(tmp_path / "store"))
-    modules = modules_after(f"import sys; {code}", str(small_tiff), str(tmp_path / "out.zarr"))
+    store_with_tables(tmp_path / "store", "epfl_hippocampus")
+    claims = tmp_path / "claims.json"
+    claims.write_text('[{"dataset": "epfl_hippocampus", "field": "technique", "value": "TEM"}]')
+    modules = modules_after(f"import sys; {code}", str(small_tiff), str(tmp_path / "out.zarr"), str(claims))
     assert modules.isdisjoint({"dagster", "pandas"})

@@ -12,7 +12,7 @@ from em_assets.catalog.schemas import CONFLICTS, RECORD
 from em_assets.catalog.tables import conflicts_of_table, read_table, records_of_table
 from em_assets.datasets import Dataset
 from em_assets.datasets.opening import open_raw
-from em_assets.errors import NotBuiltError, OutOfBoundsError, UnknownDatasetError
+from em_assets.errors import NotBuiltError, OutOfBoundsError, UnknownDatasetError, UsageError
 from em_assets.formats import open_path
 from em_assets.formats.trees import disk_errors
 from em_assets.formats.volume import SourceVolume
@@ -44,6 +44,8 @@ def open_volume(
 
     Raises
     ------
+    UsageError
+        No name, path or URL at all.
     UnknownDatasetError
         Neither a dataset nor a path; the message lists the datasets.
     VolumeChoiceError
@@ -60,6 +62,8 @@ def open_volume(
     UserWarning
         The dataset's sources disagree on the voxel size and no rule decides: it is None, and both values are named.
     """
+    if not isinstance(ref, str | Path) or not str(ref):
+        raise UsageError(f"open_volume({ref!r}): a dataset's name, a path or a URL expected")
     found = None
     if isinstance(ref, str) and "/" not in ref:
         found = _open_named(ref, volume, settings or settings_module.load())

@@ -36,6 +36,13 @@ class VolumeDataset:
     level: int
     finest_voxel_size_zyx_nm: PartialFloatZYX
 
+    def __repr__(self) -> str:
+        """What one looks for first in a notebook; the source's readers are left out."""
+        return (
+            f"<VolumeDataset {self.name}: shape_zyx={self.shape}, dtype={self.dtype}, "
+            f"voxel_size_zyx_nm={self.voxel_size_zyx_nm}, level {self.level} of {len(self.levels)}, {self.url}>"
+        )
+
     @property
     def levels(self) -> tuple[SourceLevel, ...]:
         """All levels that there are, finest first."""

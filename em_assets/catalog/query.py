@@ -1,6 +1,7 @@
 """SQL over the catalog: DuckDB reads the Parquet tables, and views of them, and nothing else."""
 
-from collections.abc import Container
+import math
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,12 @@ def query(sql: str, settings: Settings) -> "pa.Table":
             # What follows the first empty line repeats the question with a mark under a word.
             said = " ".join(str(error).partition("\n\n")[0].split())
             raise UsageError(f"{said} (Tables: {', '.join(tables)}. Views: {', '.join(views)})") from error
+
+
+def rows_of(answer: "pa.Table") -> list[dict[str, Any]]:
+    """The answer's rows for printing: a name that two columns share is numbered, NaN is None, bytes are hexadecimal."""
+    rows = answer.rename_columns(_numbered(answer.column_names)).to_pylist()
+    return [{name: _printable(value) for name, value in row.items()} for row in rows]
 
 
 def _catalog_tables(folder: Path) -> dict[str, Path]:
@@ -86,3 +93,20 @@ def _answer(connection: "duckdb.DuckDBPyConnection", sql: str) -> "pa.Table":
     relation: Any = connection.sql(sql)
     answer: pa.Table = relation.to_arrow_table()
     return answer
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    """`a, a, b` becomes `a, a_2, b`: rows are mappings, in which one name has one place."""
+    numbered: list[str] = []
+    for name in names:
+        number, candidate = 2, name
+        while candidate in numbered:
+            number, candidate = number + 1, f"{name}_{number}"
+        numbered.append(candidate)
+    return numbered
+
+
+def _printable(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.hex()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -9,7 +9,9 @@ import pyarrow as pa
 from em_assets import building
 from em_assets.building import VolumeToWrite
 from em_assets.catalog.consolidate import consolidate
+from em_assets.catalog.dumps import TAGS_FOLDER
 from em_assets.catalog.holdings import holdings
+from em_assets.catalog.report import as_json, consolidated_metadata, consolidated_report
 from em_assets.catalog.summary import metadata_summary as summary_of
 from em_assets.catalog.tables import write_text
 from em_assets.defs import metadata
@@ -19,6 +21,8 @@ from em_assets.sources import acquire, observe
 
 OWNERS = ["team:em_assets"]
 SUMMARY_FILE = "METADATA_SUMMARY.md"
+CATEGORIES_FILE = "consolidated_metadata.json"
+REPORT_FILE = "metadata_consolidated_report.json"
 
 AnyPlatform = dg.ResourceParam[Platform]
 
@@ -82,7 +86,10 @@ def raw_files(context: dg.AssetExecutionContext, platform: AnyPlatform) -> dg.Ma
     io_manager_key="parquet",
 )
 def original_tags(context: dg.AssetExecutionContext, platform: AnyPlatform) -> pa.Table:
-    """Every tag that the dataset's files carry, one row a tag: file, container, path, value, type."""
+    """Every tag that the dataset's files carry, one row a tag: file, container, path, value, type.
+
+    The same as JSON, one document a file or Zarr node, lies in the folder `tags` beside the table.
+    """
     tags = building.original_tags(platform.dataset(context.partition_key), platform.settings)
     n_files = len(tags["file"].unique())
     context.log.info(f"{tags.num_rows} tags of {n_files} files")
@@ -90,6 +97,7 @@ def original_tags(context: dg.AssetExecutionContext, platform: AnyPlatform) -> p
         {
             "tags": tags.num_rows,
             "files": n_files,
+            "as_json": dg.MetadataValue.path(str(platform.settings.metadata_dir(context.partition_key) / TAGS_FOLDER)),
             "first": metadata.markdown_table(tags.column_names, tags[:20].to_pylist()),
         }
     )
@@ -125,14 +133,19 @@ def claims(context: dg.AssetExecutionContext, platform: AnyPlatform) -> pa.Table
 def record(
     context: dg.AssetExecutionContext, platform: AnyPlatform, claims: pa.Table
 ) -> dg.Output[dict[str, pa.Table]]:
-    """What is true of each volume, as far as anyone witnessed it, and the conflicts between those who claim."""
-    records, conflicts = building.record(platform.dataset(context.partition_key), platform.settings, claims)
-    context.log.info(f"{records.num_rows} volumes, {conflicts.num_rows} conflicts")
+    """What is true of each volume, as far as anyone witnessed it: who says so, and who says otherwise."""
+    dataset = platform.dataset(context.partition_key)
+    records, conflicts = building.record(dataset, platform.settings, claims)
+    fields = building.fields(dataset, platform.settings, claims)
+    files = building.files(dataset, platform.settings)
+    n_unknown = fields["is_unknown"].to_pylist().count(True)
+    context.log.info(f"{records.num_rows} volumes, {conflicts.num_rows} conflicts, {n_unknown} unknown fields")
     return dg.Output(
-        {"record": records, "conflicts": conflicts},
+        {"record": records, "conflicts": conflicts, "fields": fields, "files": files},
         metadata={
             "volumes": records.num_rows,
             "conflicts": conflicts.num_rows,
+            "unknown_fields": n_unknown,
             "record": metadata.turned_table(records.to_pylist(), heading="volume"),
             "disagreements": metadata.markdown_table(conflicts.column_names, conflicts.to_pylist()),
         },
@@ -158,7 +171,10 @@ def volume(
     automation_condition=follows_its_datasets,
 )
 def catalog(context: dg.AssetExecutionContext, platform: AnyPlatform) -> dg.Output[dict[str, pa.Table]]:
-    """One catalog over all datasets that exist: `datasets`, `volumes` and `tags`, ready for SQL (`em-assets query`)."""
+    """One catalog over all datasets that exist, from their volumes to every tag and claim, ready for SQL.
+
+    Its tables are `datasets`, `volumes`, `files`, `tags`, `claims`, `conflicts` and `fields`: `em-assets query`.
+    """
     tables = consolidate(holdings(platform.datasets, platform.settings))
     counts = {name: table.num_rows for name, table in tables.items()}
     context.log.info(", ".join(f"{count} {name}" for name, count in counts.items()))
@@ -187,15 +203,23 @@ def catalog(context: dg.AssetExecutionContext, platform: AnyPlatform) -> dg.Outp
 def metadata_summary(
     context: dg.AssetExecutionContext, platform: AnyPlatform, catalog: dict[str, pa.Table]
 ) -> dg.MaterializeResult[None]:
-    """The two tables that EM people know: each dataset's values, and which fields occur in which datasets and files."""
-    path = platform.settings.catalog_dir / SUMMARY_FILE
-    text = summary_of(catalog)
-    write_text(text, path)
-    context.log.info(str(path))
+    """The catalog to read: values and fields as two tables, and as JSON which tags occur where and what was found.
+
+    METADATA_SUMMARY.md has the tables that EM people know; consolidated_metadata.json counts the datasets, and names
+    the files, that carry each category of tags; metadata_consolidated_report.json compares resolutions and techniques.
+    """
+    report, categories = consolidated_report(catalog), consolidated_metadata(catalog)
+    texts = {SUMMARY_FILE: summary_of(catalog), CATEGORIES_FILE: as_json(categories), REPORT_FILE: as_json(report)}
+    for name, text in texts.items():
+        write_text(text, platform.settings.catalog_dir / name)
+        context.log.info(str(platform.settings.catalog_dir / name))
     return dg.MaterializeResult(
         metadata={
-            "file": dg.MetadataValue.path(str(path)),
-            "bytes": len(text.encode()),
-            "summary": dg.MetadataValue.md(text[:20_000]),
+            "folder": dg.MetadataValue.path(str(platform.settings.catalog_dir)),
+            "bytes": sum(len(text.encode()) for text in texts.values()),
+            "key_findings": metadata.bullets(report["summary"]["key_findings"]),
+            "summary": dg.MetadataValue.md(texts[SUMMARY_FILE][:20_000]),
+            "categories": dg.MetadataValue.json(categories["summary"]),
+            "report": dg.MetadataValue.json(report["summary"]),
         }
     )

@@ -3,7 +3,7 @@
 Blocking ones stop the run: what they refuse must never look finished. The others are badges that people read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 import pyarrow as pa
@@ -14,6 +14,22 @@ from em_assets.catalog.tables import read_table
 from em_assets.defs import metadata
 from em_assets.defs.assets import AnyPlatform, raw_files, record, volume
 from em_assets.defs.partitions import each_dataset
+
+CONFLICT_PAGE = (
+    "volume",
+    "field",
+    "value",
+    "unit",
+    "said_by",
+    "kind",
+    "other_value",
+    "other_said_by",
+    "other_kind",
+    "factor",
+    "cause",
+    "rule",
+)
+"""Columns of a conflict as the UI shows it."""
 
 
 @dg.asset_check(asset=raw_files, blocking=True, partitions_def=each_dataset)
@@ -51,16 +67,44 @@ def volume_not_blank(context: dg.AssetCheckExecutionContext, platform: AnyPlatfo
 
 @dg.asset_check(asset=record, partitions_def=each_dataset)
 def conflicts_settled(context: dg.AssetCheckExecutionContext, platform: AnyPlatform) -> dg.AssetCheckResult:
-    """Sources that disagree: a warning where a rule decides between them, an error where none does."""
+    """Sources that disagree: a warning where a rule decides between them, an error where none does.
+
+    The page shows both values with who says them, the factor between them, what likely went wrong, and the verdict.
+    """
     folder = platform.settings.metadata_dir(context.partition_key)
     rows = read_table(folder / "conflicts.parquet", CONFLICTS).to_pylist()
     unsettled = [row for row in rows if not row["is_settled"]]
     found = [
         f"{row['field']}: {row['value']} ({row['said_by']}) or {row['other_value']} ({row['other_said_by']})"
+        + (f": {row['cause']}" if row["cause"] else "")
         for row in rows
     ]
     severity = dg.AssetCheckSeverity.ERROR if unsettled else dg.AssetCheckSeverity.WARN
-    return _judged(found, "nobody contradicts anybody", severity)
+    page = {"conflicts": metadata.markdown_table(CONFLICT_PAGE, rows)} if rows else {}
+    return _judged(found, "nobody contradicts anybody", severity, page)
+
+
+@dg.asset_check(asset=record, partitions_def=each_dataset)
+def plausible(context: dg.AssetCheckExecutionContext, platform: AnyPlatform) -> dg.AssetCheckResult:
+    """Nothing in the record breaks a rule of physics: techniques and z steps, units lost, axes turned, defaults."""
+    broken = checking.implausible_volumes(platform.dataset(context.partition_key), platform.settings)
+    rows = [{"volume": one.volume, "rule": one.rule, "found": one.found, "reason": one.reason} for one in broken]
+    page = {"rules": metadata.markdown_table(["volume", "rule", "found", "reason"], rows)} if rows else {}
+    return _judged([str(one) for one in broken], "no rule of physics is broken", dg.AssetCheckSeverity.WARN, page)
+
+
+@dg.asset_check(asset=record, partitions_def=each_dataset)
+def claims_readable(context: dg.AssetCheckExecutionContext, platform: AnyPlatform) -> dg.AssetCheckResult:
+    """Every claim of a field of the record can be read: its unit fits, its date is unambiguous, its number is one."""
+    found = checking.unreadable_claims(platform.dataset(context.partition_key), platform.settings)
+    return _judged(found, "every claim can be read", dg.AssetCheckSeverity.WARN)
+
+
+@dg.asset_check(asset=record, partitions_def=each_dataset)
+def archive_complete(context: dg.AssetCheckExecutionContext, platform: AnyPlatform) -> dg.AssetCheckResult:
+    """What the archive declares is held: files, bytes, folders, and as many chunks as shape over chunk shape gives."""
+    found = checking.incomplete_holding(platform.dataset(context.partition_key), platform.settings)
+    return _judged(found, "all that is declared is held", dg.AssetCheckSeverity.WARN)
 
 
 @dg.asset_check(asset=record, partitions_def=each_dataset)
@@ -84,7 +128,10 @@ def licence_known(record: pa.Table) -> dg.AssetCheckResult:
 
 
 def _judged(
-    found: Sequence[str], good: str, severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
+    found: Sequence[str],
+    good: str,
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
+    page: Mapping[str, dg.MarkdownMetadataValue] | None = None,
 ) -> dg.AssetCheckResult:
     """Passed where nothing was found; what was found is the description, and a list in the metadata."""
     described = "; ".join(found[:3]) + (f"; and {len(found) - 3} more" if len(found) > 3 else "")
@@ -92,7 +139,7 @@ def _judged(
         passed=not found,
         severity=severity,
         description=described or good,
-        metadata={"found": len(found), **({"list": metadata.bullets(found)} if found else {})},
+        metadata={"found": len(found), **({"list": metadata.bullets(found)} if found else {}), **(page or {})},
     )
 
 
@@ -102,6 +149,9 @@ ALL = [
     pixels_equal_source,
     volume_not_blank,
     conflicts_settled,
+    plausible,
+    claims_readable,
+    archive_complete,
     voxel_size_known,
     licence_known,
 ]

@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import dagster as dg
+import pandas as pd
 import pyarrow as pa
 
 from em_assets.building import VolumeToWrite
 from em_assets.catalog import schemas, tables
+from em_assets.catalog.dumps import write_dumps
 from em_assets.catalog.schemas import TableSchema
 from em_assets.defs import metadata
 from em_assets.formats import open_path
@@ -19,34 +21,40 @@ from em_assets.settings import Settings
 from em_assets.volumes.preview import preview_of
 from em_assets.volumes.store import CommittedVolume, committed_volumes
 
-SCHEMAS: Mapping[str, TableSchema] = {
-    schema.name: schema for schema in (schemas.ORIGINAL_TAGS, schemas.CLAIMS, schemas.RECORD, schemas.CONFLICTS)
-} | {schema.name: schema for schema in schemas.CATALOG}
+SCHEMAS: Mapping[str, TableSchema] = {schema.name: schema for schema in (*schemas.OF_A_DATASET, *schemas.CATALOG)}
 
 Tables = Mapping[str, pa.Table]
 
 
 class ParquetTables(dg.IOManager):
-    """An asset's table, or its several tables by name, as Parquet; each is replaced in one step."""
+    """An asset's table, or its several tables by name, as Parquet; each is replaced in one step.
+
+    Who annotates an input or hands an output as `pandas.DataFrame` gets and gives that.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def handle_output(self, context: dg.OutputContext, obj: pa.Table | Tables) -> None:
+    def handle_output(self, context: dg.OutputContext, obj: pa.Table | pd.DataFrame | Tables) -> None:
         """Write the table or tables; a mapping's keys are the tables' names."""
         folder, name = self._folder(context), context.asset_key.path[-1]
+        if isinstance(obj, pd.DataFrame):
+            obj = pa.Table.from_pandas(obj, schema=SCHEMAS[name].arrow, preserve_index=False)
         by_name = {name: obj} if isinstance(obj, pa.Table) else obj
         for table_name, table in by_name.items():
             tables.write_table(table, folder / f"{table_name}.parquet", SCHEMAS[table_name])
+        if context.has_partition_key:
+            write_dumps(folder, by_name)
         context.add_output_metadata(
             {"folder": dg.MetadataValue.path(str(folder)), "rows": sum(table.num_rows for table in by_name.values())}
         )
 
-    def load_input(self, context: dg.InputContext) -> pa.Table | dict[str, pa.Table]:
+    def load_input(self, context: dg.InputContext) -> pa.Table | pd.DataFrame | dict[str, pa.Table]:
         """The asset's table; of the catalog all tables by name."""
         folder, name = self._folder(context), context.asset_key.path[-1]
         if name in SCHEMAS:
-            return tables.read_table(folder / f"{name}.parquet", SCHEMAS[name])
+            table = tables.read_table(folder / f"{name}.parquet", SCHEMAS[name])
+            return table.to_pandas() if context.dagster_type.typing_type is pd.DataFrame else table
         return {schema.name: tables.read_table(folder / f"{schema.name}.parquet", schema) for schema in schemas.CATALOG}
 
     def _folder(self, context: dg.InputContext | dg.OutputContext) -> Path:

@@ -7,11 +7,14 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from em_assets.defs.automation import catalog_job, dataset_job
+
+if TYPE_CHECKING:
+    from dagster_shared.error import SerializableErrorInfo
 
 OWN_ERRORS = "em_assets.errors."
 
@@ -121,7 +124,7 @@ def _first_error(result: dg.ExecuteInProcessResult) -> str | None:
     return None if result.success else "the run failed before any step began"
 
 
-def _in_words(error: SerializableErrorInfo) -> str:
+def _in_words(error: "SerializableErrorInfo") -> str:
     """The platform's own words where it has any for this failure, else the last cause: what a library stumbled over."""
     while error.cause is not None and not error.message.startswith(OWN_ERRORS):
         error = error.cause

@@ -13,7 +13,14 @@ from em_assets import datasets
 from em_assets.catalog.schemas import CONFLICTS, RECORD
 from em_assets.catalog.tables import conflicts_table, record_table, write_table
 from em_assets.datasets.opening import open_raw
-from em_assets.errors import NotBuiltError, OutOfBoundsError, StoreError, UnknownDatasetError, VolumeChoiceError
+from em_assets.errors import (
+    NotBuiltError,
+    OutOfBoundsError,
+    StoreError,
+    UnknownDatasetError,
+    UsageError,
+    VolumeChoiceError,
+)
 from em_assets.model import Conflict, PartialFloatZYX, VolumeRecord
 from em_assets.settings import Settings
 from em_assets.sources import acquire
@@ -75,6 +82,12 @@ def dispute(settings: Settings, field: str) -> None:
     )
     path = settings.metadata_dir("mine") / "conflicts.parquet"
     write_table(conflicts_table([conflict]), path, CONFLICTS)
+
+
+@pytest.mark.parametrize("nothing", ["", None, 5, b"stack.tif"])
+def test_what_is_no_name_path_or_url_is_a_usage_error(nothing: object) -> None:
+    with pytest.raises(UsageError, match="a dataset's name, a path or a URL expected"):
+        em_assets.open_volume(nothing)  # type: ignore[arg-type]
 
 
 def test_a_dataset_reads_the_same_before_and_after_its_conversion(settings: Settings) -> None:

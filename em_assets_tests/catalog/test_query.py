@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from em_assets.catalog.consolidate import DatasetPart, consolidate
-from em_assets.catalog.query import query
+from em_assets.catalog.query import query, rows_of
 from em_assets.catalog.schemas import CATALOG
 from em_assets.catalog.tables import write_table
 from em_assets.catalog.views import VIEWS, View
@@ -37,6 +37,12 @@ def test_every_tag_whose_path_contains_thickness(settings: Settings) -> None:
         {"file": "slice_0000.dm3", "value": "50.0"},
         {"file": "slice_0001.dm3", "value": "50.0"},
     ]
+
+
+def test_columns_of_one_name_are_all_kept(settings: Settings) -> None:
+    """A join that keeps both keys once printed one of them, and blank where the other table had no row."""
+    answer = query("SELECT 1 AS a, 2 AS a, 'NaN'::DOUBLE AS b, 3 AS a_2", settings)
+    assert rows_of(answer) == [{"a": 1, "a_2": 2, "b": None, "a_2_2": 3}]
 
 
 def test_tables_can_be_joined_and_counted(settings: Settings) -> None:

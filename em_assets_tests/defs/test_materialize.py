@@ -11,7 +11,6 @@ from running_dagster import Home
 
 from em_assets.datasets import builtin_names
 
-
 MATERIALIZE = ("dagster", "asset", "materialize", "-m", "em_assets.definitions", "--select", "*", "--partition")
 
 
@@ -28,7 +27,7 @@ def test_an_unknown_partition_exits_1_and_makes_nothing(home: Home) -> None:
 
 
 def test_the_module_may_be_named_in_the_environment_instead(home: Home) -> None:
-    """This Dagster asks for `-m` here, whatever pyproject.toml says; the variable makes the short command work."""
+    """Dagster asks for `-m` here, whatever pyproject.toml says; the variable makes the short command work."""
     command = [argument for argument in MATERIALIZE if argument not in ("-m", "em_assets.definitions")]
     done = home.run("env", "DAGSTER_MODULE_NAME=em_assets.definitions", *command, "epfl_hippocampus")
     assert done.returncode == 0, done.stderr[-3000:]
@@ -106,6 +105,26 @@ def test_questions_to_the_catalog_are_answered(home: Home, demo: subprocess.Comp
     sql = "SELECT DISTINCT dataset FROM volumes WHERE voxel_size_z_nm <> voxel_size_x_nm ORDER BY dataset"
     asked = home.run("em-assets", "query", sql, "--json")
     assert json.loads(asked.stdout) == [{"dataset": name} for name in ("empiar_11759", "jrc_mus_nacc_2", "visor_bb001")]
+    view = home.run("em-assets", "query", "SELECT DISTINCT dataset FROM anisotropic_volumes", "--json")
+    assert sorted(view.stdout) == sorted(asked.stdout)
+
+
+def test_every_tag_whose_path_contains_thickness_is_found(home: Home, demo: subprocess.CompletedProcess[str]) -> None:
+    sql = "SELECT DISTINCT path, value FROM tags WHERE path ILIKE '%thickness%' ORDER BY path"
+    asked = json.loads(home.run("em-assets", "query", sql, "--json").stdout)
+    found = {(row["path"].rpartition("ImageTags.")[2], row["value"]) for row in asked}
+    assert ("SBFSEM.Record.Slice thickness", "50.0") in found
+    assert ("SBFSEM.Approach.Slice thickness", "200.0") in found
+
+
+def test_the_catalog_is_written_as_json_too(home: Home, demo: subprocess.CompletedProcess[str]) -> None:
+    folder = home.store / "catalog"
+    categories = json.loads((folder / "consolidated_metadata.json").read_text())
+    report = json.loads((folder / "metadata_consolidated_report.json").read_text())
+    assert categories["summary"]["datasets_processed"] == len(ROWS)
+    assert report["resolution_analysis"]["anisotropic_datasets"] == ["empiar_11759", "jrc_mus_nacc_2", "visor_bb001"]
+    assert report["technique_groups"]["FIB-SEM"]["count"] == 4
+    assert report["organism_groups"]["Mus musculus"]["count"] >= 2
 
 
 def _findings(shared: Path, group: Path) -> str:
