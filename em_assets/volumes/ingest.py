@@ -2,15 +2,16 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import isclose
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from em_assets.errors import UsageError
+from em_assets.errors import StoreError, UsageError
 from em_assets.formats.volume import SourceVolume
 from em_assets.model import Content, FloatZYX, PartialFloatZYX
-from em_assets.settings import OMEZarrVersion
+from em_assets.settings import OMEZarrVersion, absolute
 from em_assets.volumes.choice import by_name, choose
 from em_assets.volumes.pyramid import Progress, WrittenVolume, write_pyramid
 from em_assets.volumes.staging import publish, staging_folder, sweep
@@ -52,16 +53,16 @@ def ingest(
         The source holds several volumes and none is chosen, or none has that name.
     FormatError, SourceError
         The source cannot be read.
+    StoreError
+        The disk does not take the group.
     """
     from em_assets.formats import open_path
 
-    dest = dest.absolute()
+    dest = absolute(dest)
     _refuse_existing(dest)
     chosen = choose(by_name(open_path(source)), volume, str(source))
     size = voxel_size_zyx_nm or chosen.voxel_size_zyx_nm
-    dest.parent.mkdir(parents=True, exist_ok=True)
-    sweep(dest.parent, dest.name)
-    with staging_folder(dest.parent, dest.name) as staging:
+    with _dest_errors(dest), _new_beside(dest) as staging:
         written = write_pyramid(
             chosen,
             staging,
@@ -75,6 +76,22 @@ def ingest(
         if not publish(staging, dest):
             _refuse_existing(dest)
     return Ingested(dest, chosen.name, written, tuple(_warnings(chosen, size)))
+
+
+@contextmanager
+def _new_beside(dest: Path) -> Iterator[Path]:
+    dest.parent.mkdir(parents=True, exist_ok=True)
+    sweep(dest.parent, dest.name)
+    with staging_folder(dest.parent, dest.name) as staging:
+        yield staging
+
+
+@contextmanager
+def _dest_errors(dest: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"{dest}: cannot be written ({error.strerror}); name another place") from error
 
 
 def _attributes(source: SourceVolume, size: PartialFloatZYX) -> dict[str, Any]:

@@ -58,14 +58,14 @@ def sweep(parent: Path, label: str = "") -> int:
     return sum(_removed(path) for path in leftovers)
 
 
-def create_only(path: Path, text: str) -> bool:
+def create_only(path: Path, data: bytes) -> bool:
     """Make a file that appears with all its bytes; False, and nothing changed, where one has that name already.
 
     A hard link is what a local disk offers for that: it never replaces, and exactly one of many wins.
     """
     with staging_folder(path.parent, path.name) as folder:
         written = folder / path.name
-        _write_synced(written, text)
+        _write_synced(written, data)
         try:
             os.link(written, path)
         except FileExistsError:
@@ -74,11 +74,11 @@ def create_only(path: Path, text: str) -> bool:
     return True
 
 
-def replace_text(path: Path, text: str) -> None:
+def replace_bytes(path: Path, data: bytes) -> None:
     """Make or replace a file in one step."""
     with staging_folder(path.parent, path.name) as folder:
         written = folder / path.name
-        _write_synced(written, text)
+        _write_synced(written, data)
         written.replace(path)
     sync_folder(path.parent)
 
@@ -150,9 +150,9 @@ def _removed(path: Path) -> bool:
     return True
 
 
-def _write_synced(path: Path, text: str) -> None:
-    with path.open("x", encoding="utf-8") as file:
-        file.write(text)
+def _write_synced(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
         file.flush()
         os.fsync(file.fileno())
 

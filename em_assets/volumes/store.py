@@ -4,13 +4,17 @@
 
     <volume>/
         5f0c…/                 a generation: the OME-Zarr group, whole since it has this name
-        generations/5f0c….json what its writer found; there before the folder
+        generations/            there before the folder, all of it
+            5f0c….json          what its writer found, and the digests of the next two
+            5f0c….ledger.parquet       every file of the generation: size and digest
+            5f0c….block_index.parquet  every chunk of the finest level: its statistics
         commits/000001.json    create-only; readers take the highest number
         latest -> 5f0c…        for people and viewers
         .staging-…             somebody is writing, or died doing so
 
 A generation is named after its inputs, settings and the writer's format, so the same call finds its work done. A
-writer that dies, at any point, leaves the last commit what it was.
+writer that dies, at any point, leaves the last commit what it was. The digest of the ledger is in the commit, and the
+digest of every file in the ledger: one small file proves every byte (`validation`).
 """
 
 import hashlib
@@ -25,20 +29,28 @@ from pydantic import ValidationError
 from em_assets.errors import StoreError
 from em_assets.model import Frozen
 from em_assets.volumes import ngff
-from em_assets.volumes.pyramid import WRITER_FORMAT, WrittenVolume
-from em_assets.volumes.staging import create_only, publish, replace_link, replace_text, staging_folder, sweep
+from em_assets.volumes.ledger import Ledger, digest_of, parquet_bytes, read_ledger
+from em_assets.volumes.pyramid import WRITER_FORMAT, VolumeFacts, WrittenVolume
+from em_assets.volumes.staging import create_only, publish, replace_bytes, replace_link, staging_folder, sweep
 
 COMMITS = "commits"
 GENERATIONS = "generations"
 LATEST = "latest"
 
 
-class Generation(WrittenVolume):
-    """What one generation is: what was written, from which inputs. A digest of every file belongs here later."""
+class Generation(VolumeFacts):
+    """What one generation is: what was written, from which inputs, and the digests that prove it.
+
+    `n_files` and `size_bytes` are those of the generation's folder, and so of the ledger's rows.
+    """
 
     generation: str
     labels_of: str | None
     inputs: tuple[str, ...]
+    n_files: int
+    size_bytes: int
+    ledger_blake3: str
+    block_index_blake3: str
 
 
 class Commit(Generation):
@@ -62,6 +74,26 @@ class CommittedVolume:
     def path(self) -> Path:
         """The OME-Zarr group."""
         return self.folder / self.commit.generation
+
+    @property
+    def ledger_path(self) -> Path:
+        """Parquet file of every file in the group: `key`, `size_bytes`, `blake3`."""
+        return _ledger_path(self.folder, self.commit.generation)
+
+    @property
+    def block_index_path(self) -> Path:
+        """Parquet file of every chunk of the finest level: its index `z`, `y`, `x` and its statistics."""
+        return _block_index_path(self.folder, self.commit.generation)
+
+    def ledger(self) -> Ledger:
+        """The files of the group.
+
+        Raises
+        ------
+        StoreError
+            The ledger is not there, or is not the one that was committed.
+        """
+        return read_ledger(self.ledger_path, self.commit.ledger_blake3)
 
 
 def generation_name(inputs: Sequence[str], settings: Mapping[str, Any]) -> str:
@@ -97,7 +129,7 @@ def commit_volume(
     for place in (folder, folder / COMMITS, folder / GENERATIONS):
         place.mkdir(parents=True, exist_ok=True)
         sweep(place)
-    committed = _resolve_or_none(folder)
+    committed = _whole_or_none(folder)
     if committed is None or committed.commit.generation != generation:
         made = _finished(folder, generation) or _write_generation(folder, generation, write, tuple(inputs), labels_of)
         committed = _commit(folder, made)
@@ -111,14 +143,15 @@ def resolve(folder: Path) -> CommittedVolume | None:
     Raises
     ------
     StoreError
-        The commit cannot be read, or names a group that is absent or incomplete: never a volume with holes.
+        The commit cannot be read, or names a group whose metadata or ledger is absent. The chunks are looked at when
+        they are read (`reading`), or all of them by `validation`.
     """
     numbers = _commit_numbers(folder)
     if not numbers:
         return None
     path = _commit_path(folder, numbers[-1])
     committed = CommittedVolume(folder, _read_document(path, Commit))
-    missing = _missing(committed.path, committed.commit)
+    missing = _missing(folder, committed.path, committed.commit)
     if missing:
         raise StoreError(
             f"{path}: names the volume {committed.path}, which lacks {missing}: it was removed or damaged; "
@@ -140,11 +173,13 @@ def committed_volumes(folder: Path) -> dict[str, CommittedVolume]:
     return {name: volume for name, volume in found.items() if volume}
 
 
-def _resolve_or_none(folder: Path) -> CommittedVolume | None:
+def _whole_or_none(folder: Path) -> CommittedVolume | None:
+    """The committed volume with all its files; None where there is none, or the caller must write it anew."""
     try:
-        return resolve(folder)
+        committed = resolve(folder)
     except StoreError:
-        return None  # damaged: the caller writes it anew under the next number
+        return None
+    return committed if committed and _is_whole(folder, committed.path, committed.commit) else None
 
 
 def _write_generation(
@@ -156,12 +191,28 @@ def _write_generation(
 ) -> Generation:
     with staging_folder(folder, generation) as staging:
         written = write(staging)
-        made = Generation(**dict(written), generation=generation, labels_of=labels_of, inputs=inputs)
-        missing = _missing(staging, made)
-        if missing:
-            raise StoreError(f"{staging}: the writer returned and the volume lacks {missing}; nothing was committed")
+        tables = {
+            _ledger_path(folder, generation): written.ledger.parquet(),
+            _block_index_path(folder, generation): parquet_bytes(written.block_index.table()),
+        }
+        ledger_blake3, block_index_blake3 = (digest_of(table) for table in tables.values())
+        made = Generation(
+            **{name: getattr(written, name) for name in VolumeFacts.model_fields},
+            generation=generation,
+            labels_of=labels_of,
+            inputs=inputs,
+            n_files=len(written.ledger.entries),
+            size_bytes=written.ledger.size_bytes,
+            ledger_blake3=ledger_blake3,
+            block_index_blake3=block_index_blake3,
+        )
+        problem = written.ledger.first_problem(staging)
+        if problem:
+            raise StoreError(f"{problem}: the writer returned and the volume is not whole; nothing was committed")
         _clear_damaged(folder, made)
-        replace_text(_generation_path(folder, generation), _document(made))
+        for path, data in tables.items():
+            replace_bytes(path, data)
+        replace_bytes(_generation_path(folder, generation), _document(made))
         publish(staging, folder / generation)
     return made
 
@@ -169,23 +220,24 @@ def _write_generation(
 def _clear_damaged(folder: Path, made: Generation) -> None:
     """Move a generation that lost files out of the way; a whole one, which another writer just finished, stays."""
     final = folder / made.generation
-    if final.exists() and _missing(final, made):
+    if final.exists() and _finished(folder, made.generation) is None:
         with staging_folder(folder, f"damaged-{made.generation}") as aside:
             final.rename(aside / made.generation)
 
 
 def _finished(folder: Path, generation: str) -> Generation | None:
-    path = _generation_path(folder, generation)
-    if not path.exists():
+    """A generation that is whole, committed or not; None where it must be written (again)."""
+    try:
+        made = _read_document(_generation_path(folder, generation), Generation)
+    except StoreError:
         return None
-    made = _read_document(path, Generation)
-    return None if _missing(folder / generation, made) else made
+    return made if _is_whole(folder, folder / generation, made) else None
 
 
 def _commit(folder: Path, made: Generation) -> CommittedVolume:
     """Claim the next number for a generation, unless somebody committed the same meanwhile."""
     while True:
-        current = _resolve_or_none(folder)
+        current = _whole_or_none(folder)
         if current and current.commit.generation == made.generation:
             return current
         number = (_commit_numbers(folder) or [0])[-1] + 1
@@ -200,11 +252,23 @@ def _point_latest(folder: Path, generation: str) -> None:
         replace_link(link, generation)
 
 
-def _missing(group: Path, volume: WrittenVolume) -> str | None:
-    """The first metadata file that a group of this volume should have and has not."""
-    names = list(ngff.ROOT_FILES[volume.ome_zarr])
-    names += [f"{level.path}/{ngff.ARRAY_FILE[volume.ome_zarr]}" for level in volume.levels]
-    return next((name for name in names if not (group / name).is_file()), None)
+def _missing(folder: Path, group: Path, made: Generation) -> str | None:
+    """The first of the files that every reader of this volume needs which is not there."""
+    names = list(ngff.ROOT_FILES[made.ome_zarr])
+    names += [f"{level.path}/{ngff.ARRAY_FILE[made.ome_zarr]}" for level in made.levels]
+    needed = [(name, group / name) for name in names]
+    ledger = _ledger_path(folder, made.generation)
+    needed.append((ledger.name, ledger))
+    return next((name for name, path in needed if not path.is_file()), None)
+
+
+def _is_whole(folder: Path, group: Path, made: Generation) -> bool:
+    """Whether every file of the ledger is there with its size: one look at each, none is read."""
+    try:
+        ledger = read_ledger(_ledger_path(folder, made.generation), made.ledger_blake3)
+    except StoreError:
+        return False
+    return ledger.first_problem(group) is None
 
 
 def _commit_numbers(folder: Path) -> list[int]:
@@ -219,8 +283,16 @@ def _generation_path(folder: Path, generation: str) -> Path:
     return folder / GENERATIONS / f"{generation}.json"
 
 
-def _document(model: Frozen) -> str:
-    return json.dumps(model.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+def _ledger_path(folder: Path, generation: str) -> Path:
+    return folder / GENERATIONS / f"{generation}.ledger.parquet"
+
+
+def _block_index_path(folder: Path, generation: str) -> Path:
+    return folder / GENERATIONS / f"{generation}.block_index.parquet"
+
+
+def _document(model: Frozen) -> bytes:
+    return (json.dumps(model.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def _read_document(path: Path, model: type[Document]) -> Document:

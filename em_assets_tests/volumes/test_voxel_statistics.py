@@ -1,22 +1,31 @@
-"""Statistics that pass by, against numpy on the whole."""
+"""Statistics of blocks and of the whole, against numpy's own on the whole array."""
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from em_assets.volumes.block_index import BlockIndex
+from em_assets.volumes.ledger import parquet_bytes
 from em_assets.volumes.quality import is_all_zero, is_constant
-from em_assets.volumes.statistics import Statistics, merged, moments
+from em_assets.volumes.statistics import Statistics, moments
+
+
+def index_of(*blocks: NDArray[Any]) -> BlockIndex:
+    index = BlockIndex.empty((len(blocks), 1, 1), blocks[0].dtype)
+    for z in reversed(range(len(blocks))):
+        index.put((z, 0, 0), moments(blocks[z]))
+    return index
 
 
 def statistics(*blocks: NDArray[Any]) -> Statistics:
-    with ThreadPoolExecutor(2) as executor:
-        return merged([moments(block, executor) for block in blocks]).statistics()
+    return index_of(*blocks).statistics()
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint32", "int64", "float16", "float32", "float64"])
+@pytest.mark.parametrize(
+    "dtype", ["uint8", "int8", "uint16", "int16", "uint32", "int64", "float16", "float32", "float64"]
+)
 def test_statistics_of_blocks_are_those_of_the_whole(dtype: str) -> None:
     voxels = (np.random.default_rng(2).normal(60, 25, (9, 500, 400))).clip(0, 120).astype(dtype)
     found = statistics(voxels[:4], voxels[4:])
@@ -42,3 +51,29 @@ def test_zeros_and_one_value_are_told_from_data() -> None:
     assert [is_constant(statistics(block)) for block in (zeros, ones, data)] == [True, True, False]
     assert is_constant(statistics(np.full((2, 2, 2), np.nan)))
     assert statistics(zeros).zero_fraction == 1.0
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16"])
+@pytest.mark.parametrize("size", [1, 255, 257, 64**3])
+def test_sums_of_small_whole_numbers_are_exact_at_their_limits(dtype: str, size: int) -> None:
+    for value in (np.iinfo(dtype).min, np.iinfo(dtype).max):
+        found = moments(np.full(size, value, dtype))
+        assert (found.min, found.max, found.mean, found.m2) == (value, value, value, 0.0)
+
+
+def test_the_block_index_has_a_row_a_chunk_and_the_same_bytes_again() -> None:
+    blocks = [np.full((2, 2, 2), np.nan, np.float32), np.array([[[0, 0, 2]]], np.float32)]
+    table = index_of(*blocks).table()
+    assert table.column_names == ["z", "y", "x", "n_voxels", "min", "max", "mean", "std", "zero_fraction"]
+    assert table.to_pylist()[0] == {
+        "z": 0, "y": 0, "x": 0, "n_voxels": 8, "min": None, "max": None, "mean": None, "std": None, "zero_fraction": 0.0
+    }  # fmt: skip
+    second = table.to_pylist()[1]
+    assert (second["z"], second["n_voxels"], second["min"], second["max"]) == (1, 3, 0.0, 2.0)
+    assert (second["mean"], second["std"], second["zero_fraction"]) == pytest.approx((2 / 3, np.std([0, 0, 2]), 2 / 3))
+    assert parquet_bytes(table) == parquet_bytes(index_of(*blocks).table())
+
+
+def test_64_bit_extremes_of_the_whole_are_exact() -> None:
+    found = statistics(np.array([[[2**63 + 1, 2**64 - 1]]], np.uint64))
+    assert (found.min, found.max) == (2**63 + 1, 2**64 - 1)

@@ -1,0 +1,162 @@
+"""Chunks of a block become a level's objects: compressed, digested and written while they are hot.
+
+Level by level the voxels that lie in memory are cut into regions of one shard each::
+
+    0.5   one file a region:   chunk chunk chunk … index crc32c     (zarr v3, `sharding_indexed`)
+    0.4   one file a chunk                                          (zarr v2)
+
+Every chunk inside the level is stored, zeros too: an absent one must mean that something is missing.
+"""
+
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from io import FileIO
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from em_assets.model import ZYX
+from em_assets.settings import OMEZarrVersion
+from em_assets.volumes import ngff
+from em_assets.volumes.ledger import Entry
+from em_assets.volumes.levels import Grid, Level
+
+SeeChunk = Callable[[ZYX, NDArray[Any]], None]
+"""Told the index of a chunk in its level, and its voxels, contiguous: nothing beyond the level's end."""
+
+ABSENT = 2**64 - 1
+"""Offset and size, in a shard's index, of a chunk that lies beyond the level's end."""
+
+
+def ignore_chunk(_: ZYX, __: NDArray[Any]) -> None:
+    """Coarser levels are not counted."""
+
+
+@dataclass(frozen=True)
+class LevelWriter:
+    """Writes the objects of one level below `group`; any number of threads may, each its own regions."""
+
+    group: Path
+    ome_zarr: OMEZarrVersion
+    level: Level
+    grid: Grid
+    dtype: np.dtype[Any]
+
+    def regions(self, start_zyx: ZYX, shape_zyx: ZYX) -> Iterator[ZYX]:
+        """Indices of the shards that a block is made of; it starts at the first voxel of one."""
+        steps = zip(start_zyx, shape_zyx, self.grid.shard_shape, strict=True)
+        z, y, x = (range(start // edge, -(-(start + extent) // edge)) for start, extent, edge in steps)
+        return product(z, y, x)
+
+    def write(self, block: NDArray[Any], start_zyx: ZYX, region: ZYX, see: SeeChunk = ignore_chunk) -> list[Entry]:
+        """Write the region of this index, whose voxels lie in `block`, which begins at voxel `start_zyx`."""
+        chunks = _Chunks(self, block, start_zyx, see)
+        if self.ome_zarr == "0.5":
+            return [self._write_shard(region, chunks)]
+        indices = product(*(range(first, last) for first, last in self._chunk_ranges(region)))
+        return [self._write_chunk((z, y, x), chunks) for z, y, x in indices]
+
+    def _write_shard(self, region: ZYX, chunks: "_Chunks") -> Entry:
+        counts = self._chunks_a_shard
+        index = np.full((*counts, 2), ABSENT, "<u8")
+        with closing(_NewObject(self.group, f"{self.level.path}/c/{_key(region)}")) as file:
+            for z, y, x in product(*(range(last - first) for first, last in self._chunk_ranges(region))):
+                first_z, first_y, first_x = (r * n for r, n in zip(region, counts, strict=True))
+                size = file.write(chunks.encoded((first_z + z, first_y + y, first_x + x)))
+                index[z, y, x] = (file.size_bytes - size, size)
+            file.write(_with_checksum(index.tobytes()))
+            return file.entry()
+
+    def _write_chunk(self, chunk: ZYX, chunks: "_Chunks") -> Entry:
+        with closing(_NewObject(self.group, f"{self.level.path}/{_key(chunk)}")) as file:
+            file.write(chunks.encoded(chunk))
+            return file.entry()
+
+    def _chunk_ranges(self, region: ZYX) -> list[tuple[int, int]]:
+        """First chunk and end of a region along each axis; a chunk beyond the level is none."""
+        sizes = zip(region, self._chunks_a_shard, self.level.shape_zyx, self.grid.chunk_shape, strict=True)
+        return [(r * n, min((r + 1) * n, -(-extent // edge))) for r, n, extent, edge in sizes]
+
+    @property
+    def _chunks_a_shard(self) -> ZYX:
+        z, y, x = (s // c for s, c in zip(self.grid.shard_shape, self.grid.chunk_shape, strict=True))
+        return (z, y, x)
+
+
+class _Chunks:
+    """Chunks of a block, gathered and compressed one by one in two buffers that are used again."""
+
+    def __init__(self, writer: LevelWriter, block: NDArray[Any], start_zyx: ZYX, see: SeeChunk) -> None:
+        self._edge, self._extent = writer.grid.chunk_shape, writer.level.shape_zyx
+        self._block, self._start, self._see = block, start_zyx, see
+        self._gathered = np.empty(self._edge, writer.dtype.newbyteorder("<"))
+        # What zstd asks for in the worst case: ZSTD_COMPRESSBOUND.
+        self._compressed = bytearray(self._gathered.nbytes + (self._gathered.nbytes >> 8) + 1024)
+
+    def encoded(self, chunk: ZYX) -> memoryview:
+        """The chunk of this index, compressed; valid until the next one is asked for."""
+        from imagecodecs import zstd_encode
+
+        first = [i * edge for i, edge in zip(chunk, self._edge, strict=True)]
+        inside = [min(edge, extent - f) for edge, extent, f in zip(self._edge, self._extent, first, strict=True)]
+        voxels = self._block[tuple(slice(f - s, f - s + n) for f, s, n in zip(first, self._start, inside, strict=True))]
+        if voxels.shape == self._edge:
+            np.copyto(self._gathered, voxels)
+            self._see(chunk, self._gathered)
+        else:
+            self._gathered.fill(0)
+            self._gathered[tuple(slice(n) for n in inside)] = voxels
+            self._see(chunk, np.ascontiguousarray(voxels))
+        # The stub names only some of the buffers that it takes.
+        return memoryview(zstd_encode(self._gathered, ngff.ZSTD_LEVEL, out=self._compressed))  # type: ignore[arg-type]
+
+
+class _NewObject:
+    """A file that is written piece by piece, its digest with it."""
+
+    def __init__(self, group: Path, key: str) -> None:
+        from blake3 import blake3
+
+        self._key, self._hasher, self.size_bytes = key, blake3(), 0
+        self._file = _created(group / key)
+
+    def write(self, piece: bytes | memoryview) -> int:
+        """Append all of it; how many bytes that were."""
+        rest = memoryview(piece)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+        self._hasher.update(piece)
+        self.size_bytes += len(piece)
+        return len(piece)
+
+    def entry(self) -> Entry:
+        """What was written so far."""
+        return Entry(self._key, self.size_bytes, self._hasher.hexdigest())
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+
+def _created(path: Path) -> FileIO:
+    """A new file; its folder is made only where it is not there yet: of 0.4 one file in many needs it."""
+    try:
+        return path.open("xb", buffering=0)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("xb", buffering=0)
+
+
+def _with_checksum(index: bytes) -> bytes:
+    from google_crc32c import value
+
+    return index + struct.pack("<I", value(index))
+
+
+def _key(index: ZYX) -> str:
+    return "/".join(map(str, index))
