@@ -27,7 +27,7 @@ def test_a_value_that_cannot_be_used_is_named_with_its_variable(variables: dict[
 def test_a_store_keeps_its_origin(tmp_path: Path) -> None:
     claim_store(Settings(store=tmp_path, origin="sample"))
     assert load({"EM_ASSETS_STORE": str(tmp_path)}).origin == "sample"
-    with pytest.raises(OriginMismatchError, match="'sample'.*'public'"):
+    with pytest.raises(OriginMismatchError, match=r"'sample'.*'public'"):
         claim_store(Settings(store=tmp_path, origin="public"))
 
 
