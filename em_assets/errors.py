@@ -23,9 +23,30 @@
         └── NotBuiltError          asked for before it was made
 """
 
+import re
+
+HIDDEN = "***"
+
+_USER = re.compile(r"(?<=://)[^/?#\s]*(?=@)")
+_SECRET = re.compile(
+    r"([?&](?:[\w-]*(?:signature|credential|token|secret|password)|sig|api[_-]?key|awsaccesskeyid)=)[^&#\s'\"]+",
+    re.IGNORECASE,
+)
+
+
+def shown_url(text: str) -> str:
+    """A URL, or text with URLs in it, with `***` for a user's name and password and for keys and signatures."""
+    return _SECRET.sub(rf"\1{HIDDEN}", _USER.sub(HIDDEN, text))
+
 
 class EMAssetsError(Exception):
-    """Everything that the platform raises on account of its input, settings or sources."""
+    """Everything that the platform raises on account of its input, settings or sources.
+
+    A message is printed and kept in logs: whatever URL stands in it, `shown_url` has taken the credentials out.
+    """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(shown_url(each) if isinstance(each, str) else each for each in args))
 
 
 class UsageError(EMAssetsError):

@@ -273,6 +273,71 @@ class Conflict(Frozen):
     rule: str
 
 
+FIELD_NAMES = (
+    "title",
+    "description",
+    "authors",
+    "technique",
+    "organism",
+    "organism_taxon",
+    "sample",
+    "sample_type",
+    "content",
+    "contrast_polarity",
+    "shape_zyx",
+    "dtype",
+    "voxel_size_z_nm",
+    "voxel_size_y_nm",
+    "voxel_size_x_nm",
+    "extent_zyx_nm",
+    "instrument",
+    "accelerating_voltage_kv",
+    "working_distance_mm",
+    "acquired_at",
+    "deposited_on",
+    "released_on",
+    "licence",
+    "doi",
+    "citation",
+    "source_n_levels",
+    "source_chunks",
+    "source_compressor",
+    "n_files",
+    "source_bytes",
+)
+"""Fields of a record that claims decide."""
+
+EXTRA_FIELDS = ("axis_order", "blank_start_zyx", "crop_seed", "folders", "other_file_bytes", "source_n_chunks")
+"""Fields of claims that decide nothing in a record: checks and audits compare them."""
+
+ALIASES = {
+    "n_levels": "source_n_levels",
+    "levels": "source_n_levels",
+    "license": "licence",
+    "species": "organism",
+    "imaging_method": "technique",
+    "method": "technique",
+    "modality": "technique",
+    "data_type": "dtype",
+    "author": "authors",
+    "shape": "shape_zyx",
+    "extent_nm": "extent_zyx_nm",
+    "voltage_kv": "accelerating_voltage_kv",
+    "accelerating_voltage": "accelerating_voltage_kv",
+    "release_date": "released_on",
+    "deposition_date": "deposited_on",
+    "acquisition_date": "acquired_at",
+    "microscope": "instrument",
+    "polarity": "contrast_polarity",
+    "size_bytes": "source_bytes",
+    "bytes": "source_bytes",
+}
+"""Other names of fields, as others use them."""
+
+VECTORS = {"voxel_size_zyx_nm": ("voxel_size_z_nm", "voxel_size_y_nm", "voxel_size_x_nm")}
+"""A claim of three numbers is three claims: one axis can be wrong alone."""
+
+
 def known(voxel_size_zyx_nm: Sequence[float | None]) -> FloatZYX | None:
     """The triple where all three axes are known; None otherwise."""
     z, y, x = voxel_size_zyx_nm

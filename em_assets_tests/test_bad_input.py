@@ -299,7 +299,9 @@ def test_a_command_ends_in_one_line(
 
 def test_a_librarys_own_words_stay_off_stderr(world: World, tmp_path: Path) -> None:
     """Logging prints what tifffile warns of where nobody has asked for it."""
-    done = em_assets(world.folder, "ingest", f"{world.urls['FILES']}/good_odd_tag.tif", tmp_path / "out.zarr")
+    done = em_assets(
+        world.folder, "ingest", f"{world.urls['FILES']}/good_odd_tag.tif", tmp_path / "out.zarr", "--content", "em"
+    )
     assert (done.returncode, done.stderr.count("\n")) == (0, 1)
     assert "the voxel size along z, y, x is unknown" in done.stderr
 

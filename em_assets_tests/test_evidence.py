@@ -1,6 +1,7 @@
 """Claims of every kind become one record, and what disagrees is shown."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from em_assets.datasets import Dataset
 from em_assets.datasets.opening import RawVolume
 from em_assets.errors import EvidenceError
 from em_assets.evidence import Resolution, claims_of, resolutions, resolve
+from em_assets.evidence.fields import FIELDS
+from em_assets.evidence.findings import findings
 from em_assets.formats.volume import UNKNOWN_VOXEL_SIZE, SourceLevel, SourceVolume
-from em_assets.model import ZYX, Claim, PartialFloatZYX, RawFile, Source, Statement, Witness
+from em_assets.model import FIELD_NAMES, ZYX, Claim, PartialFloatZYX, RawFile, Source, Statement, Witness
 
 SLICES = tuple(f"slice_{number:04}.dm3" for number in range(16))
 
@@ -271,3 +274,30 @@ def test_the_order_of_the_files_does_not_show() -> None:
     other = claims_of(dataset, witnesses[::-1], [a_volume()], "public")
     assert one == other
     assert resolve(dataset, [a_volume()], one, "public") == resolve(dataset, [a_volume()], other[::-1], "public")
+
+
+def test_the_names_of_the_fields_are_those_that_have_a_rule() -> None:
+    assert tuple(sorted(FIELD_NAMES)) == tuple(sorted(FIELDS))
+
+
+def test_an_assumed_content_contradicts_nobody_and_says_that_it_is_assumed() -> None:
+    volume = replace(a_volume(), is_content_witnessed=False)
+    said = a_dataset(says=(says("content", "labels"),))
+    (record,), conflicts = resolve(said, [volume], claims_of(said, [], [volume], "public"), "public")
+    assert (record.content, conflicts) == ("labels", [])
+    assumed = decided(a_dataset(), claims_of(a_dataset(), [], [volume], "public"), "content")
+    assert assumed.claim is not None
+    assert (assumed.value, assumed.claim.locator) == ("em", "no source says; em is assumed")
+
+
+def test_a_taxon_follows_from_the_organism_with_a_witness() -> None:
+    dataset = a_dataset(says=(says("organism", "mouse"),))
+    found = decided(dataset, claims_of(dataset, [], [a_volume()], "public"), "organism_taxon")
+    assert found.claim is not None
+    assert (found.value, found.claim.kind) == (10090, "derived")
+
+
+@pytest.mark.parametrize(("field", "value"), [("technique", "telepathy"), ("favourite_colour", "blue")])
+def test_a_statement_that_decides_nothing_is_found(field: str, value: str) -> None:
+    claims = claims_of(a_dataset(says=(says(field, value),)), [], [a_volume()], "public")
+    assert [one.claim.field for one in findings(claims)] == [field]

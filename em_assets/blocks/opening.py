@@ -12,7 +12,7 @@ from em_assets.catalog.schemas import CONFLICTS, RECORD
 from em_assets.catalog.tables import conflicts_of_table, read_table, records_of_table
 from em_assets.datasets import Dataset
 from em_assets.datasets.opening import open_raw
-from em_assets.errors import NotBuiltError, OutOfBoundsError, UnknownDatasetError, UsageError
+from em_assets.errors import NotBuiltError, OutOfBoundsError, UnknownDatasetError, UsageError, shown_url
 from em_assets.formats import open_path
 from em_assets.formats.trees import disk_errors
 from em_assets.formats.volume import SourceVolume
@@ -123,7 +123,7 @@ def _open_path(path: str, volume: str | None) -> _Found:
     if committed:
         return _of_commit(choose({committed.folder.name: committed}, volume, path))
     source = choose(by_name(open_path(path)), volume, path)
-    return _Found(source.name, path, source, source.voxel_size_zyx_nm)
+    return _Found(source.name, shown_url(path), source, source.voxel_size_zyx_nm)
 
 
 def _recorded_voxel_size(dataset: str, volume: str, settings: Settings) -> PartialFloatZYX | None:

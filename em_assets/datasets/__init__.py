@@ -8,13 +8,23 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from em_assets.errors import RegistryError, UnknownDatasetError
-from em_assets.model import NAME_PATTERN, Frozen, Source, Statement
+from em_assets.errors import RegistryError, UnknownDatasetError, shown_url
+from em_assets.model import (
+    ALIASES,
+    EXTRA_FIELDS,
+    FIELD_NAMES,
+    NAME_PATTERN,
+    VECTORS,
+    Content,
+    Frozen,
+    Source,
+    Statement,
+)
 from em_assets.settings import PUBLIC, SAMPLE, Settings
 from em_assets.sources.origins import SCHEMES, url_scheme
 
@@ -30,6 +40,10 @@ OriginName = Literal["public", "sample"]
 
 SIZE_FIELDS = ("shape_zyx", "extent_zyx_nm", "source_bytes", "n_files", "source_n_chunks")
 """What depends on how big the archive's copy is; the sample's copies are smaller, so these do not hold for them."""
+
+_FIELDS = (*FIELD_NAMES, *VECTORS, *ALIASES, *EXTRA_FIELDS)
+_SLIP = 0.75
+"""As alike as this, an unknown field is a known one misspelt; one less alike is kept and decides nothing."""
 
 
 class Said(NamedTuple):
@@ -95,6 +109,20 @@ class Dataset(Frozen):
                 _check_url(url)
         return sources
 
+    @field_validator("says", "recorded")
+    @classmethod
+    def _known_words(cls, statements: tuple[Statement, ...]) -> tuple[Statement, ...]:
+        for number, statement in enumerate(statements):
+            close = difflib.get_close_matches(statement.field, _FIELDS, n=1, cutoff=_SLIP)
+            if close and statement.field not in _FIELDS:
+                raise ValueError(f"{number}.field: {statement.field!r} is no field; did you mean {close[0]!r}?")
+            contents = get_args(Content)
+            if statement.field == "content" and statement.value not in contents:
+                raise ValueError(
+                    f"{number}.value: {statement.value!r} is no content; one of {', '.join(contents)} expected"
+                )
+        return statements
+
     @model_validator(mode="after")
     def _volumes_agree(self) -> "Dataset":
         if all(source.archive for source in self.sources):
@@ -119,6 +147,15 @@ class Dataset(Frozen):
         if origin != SAMPLE:
             return said
         return tuple(one for one in said if one.statement.field not in SIZE_FIELDS)
+
+    def content_said_of(self, volume: str) -> Content | None:
+        """What the voxels of a volume are, as `recorded` or `says` has it; a statement of that volume goes first."""
+        said = [one for one in (*self.recorded, *self.says) if one.field == "content"]
+        for scope in (volume, None):
+            for statement in said:
+                if statement.volume == scope:
+                    return cast(Content, statement.value)
+        return None
 
     def is_served_by(self, origin: str) -> bool:
         """Whether it can be fetched under an origin; a mirror's folder counts as public."""
@@ -229,6 +266,11 @@ def _absolute(url: str, folder: Path) -> str:
 def _check_url(url: str) -> None:
     if not url.strip():
         raise ValueError("url: empty; a URL or a path expected")
+    if shown_url(url) != url:
+        raise ValueError(
+            f"url: {shown_url(url)}: a user, password, key or signature is kept nowhere; leave it out: credentials "
+            "come from the environment only"
+        )
     if any(ord(letter) < 32 for letter in url):
         raise ValueError(f"url: {url!r} has a control character")
     scheme = url_scheme(url)

@@ -26,7 +26,8 @@ class RawVolume:
     """A volume of a dataset, as its raw files hold it.
 
     `source_chunks`, `source_compressor` and `source_n_levels` are those of the archive's copy: for a cutout, of the
-    remote volume that it was cut from.
+    remote volume that it was cut from. `is_content_witnessed` is False where neither the source's `content` nor its
+    files say what the voxels are: then a statement of the TOML file does, or nobody and it is taken for em.
     """
 
     name: str
@@ -36,6 +37,7 @@ class RawVolume:
     source_chunks: ZYX | None
     source_compressor: str | None
     source_n_levels: int
+    is_content_witnessed: bool = True
 
 
 def open_raw(dataset: Dataset, raw_dir: Path, files: Sequence[RawFile]) -> list[RawVolume]:
@@ -52,7 +54,7 @@ def open_raw(dataset: Dataset, raw_dir: Path, files: Sequence[RawFile]) -> list[
             continue
         rows = [file for file in files if file.source == index]
         opened = _open_source(dataset, index, raw_dir, rows)
-        volumes += [_described(source, volume, len(opened), raw_dir / FILES) for volume in opened]
+        volumes += [_described(dataset, source, volume, len(opened)) for volume in opened]
     _check_names(dataset, volumes)
     _check_labels(dataset, volumes)
     return volumes
@@ -172,8 +174,9 @@ def _format_name(path: Path) -> str | None:
         return None
 
 
-def _described(source: Source, volume: SourceVolume, n_volumes: int, root: Path) -> RawVolume:
-    content = source.content or volume.content or "em"
+def _described(dataset: Dataset, source: Source, volume: SourceVolume, n_volumes: int) -> RawVolume:
+    witnessed = source.content or volume.content
+    content = witnessed or dataset.content_said_of(source.volume or volume.name) or "em"
     name = source.volume or (content if n_volumes == 1 else volume.name)
     if n_volumes > 1 and source.volume:
         name = f"{source.volume}_{volume.name}"
@@ -187,6 +190,7 @@ def _described(source: Source, volume: SourceVolume, n_volumes: int, root: Path)
         source_chunks=_zyx(cut["source_chunks"]) if cut else level.chunk_shape_zyx,
         source_compressor=cut["source_compressor"] if cut else volume.compressor,
         source_n_levels=cut["source_n_levels"] if cut else len(volume.levels),
+        is_content_witnessed=witnessed is not None,
     )
 
 

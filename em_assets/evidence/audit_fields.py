@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import permutations
 from typing import Any
 
+from em_assets.evidence.audit_coarser import of_less_exact
 from em_assets.evidence.audit_rows import FAILS, HOLDS, UNKNOWN, Judgement, Row
 from em_assets.evidence.causes import Case, factor_between, likely_cause
 from em_assets.evidence.fields import FIELDS, VOXEL_SIZE_TOLERANCE
@@ -29,6 +30,11 @@ def judge_field(row: Row, book: Book) -> Judgement:
     said = rule.read(claim)
     truths = book.truths(row.field, row.volume)
     if said is None:
+        wider = [
+            of_less_exact(row, row.value, one.value) for one in truths
+        ]  # no word of the vocabulary, but true of one
+        if wider and wider[0] and all(wider):
+            return _answered(wider[0][0], truths, wider[0][1])
         return _answered(UNKNOWN, truths, why_unread(claim) or f"cannot be read: {row.value!r}")
     if not truths:
         return Judgement(UNKNOWN, cause=f"nobody here witnessed {row.field} of {book.dataset.name}")
@@ -38,6 +44,9 @@ def judge_field(row: Row, book: Book) -> Judgement:
     differing = [one for one in truths if not _agree(row.field, one.value, said, max(slack, _slack_of(one)))]
     if not differing:
         return _answered(HOLDS, truths, _in_other_words(row, said))
+    coarser = [of_less_exact(row, said, one.value) for one in differing]
+    if len(differing) == len(truths) and coarser[0] and all(coarser):
+        return _answered(coarser[0][0], truths, coarser[0][1])
     if len(differing) < len(truths):
         return _answered(FAILS, truths, _one_volumes_own(differing, truths))
     return _answered(FAILS, truths, _cause(row, book, said, differing[0], slack))

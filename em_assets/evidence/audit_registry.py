@@ -138,9 +138,9 @@ def _isotropic(row: Row, books: Mapping[str, Book]) -> Judgement:
     total = _total(row.value)
     if is_right and (total is None or total == len(ratios)):
         return Judgement(HOLDS, true, witness)
-    return Judgement(
-        FAILS, true, witness, f"z copied from xy in one that is counted: {_listed(others)} are anisotropic"
-    )
+    said = number if share is None else share * len(ratios)
+    cause = f"z copied from xy in one that is counted: {_listed(others)} are anisotropic"
+    return Judgement(FAILS, true, witness, cause if said > len(cubes) and others else "another number of them")
 
 
 def _n_datasets(row: Row, books: Mapping[str, Book]) -> Judgement:
@@ -176,10 +176,8 @@ def _size_unit(row: Row, books: Mapping[str, Book], rows: Sequence[Row]) -> Judg
         if re.search(r"\b[kmgt]ib\b", text) and not re.search(r"\b[kmgt]b\b", text):
             return Judgement(HOLDS, "bytes", "the catalog: source_bytes", "binary units, and so labelled")
         shown = _binary_figures(row, books, rows)
-        cause = "MiB written as MB" + (
-            f": {shown}" if shown else ": the label leaves open whether 1000 or 1024 is meant"
-        )
-        return Judgement(FAILS, "bytes", "the catalog: source_bytes", cause)
+        cause = f"MiB written as MB: {shown}" if shown else "no figure beside it shows whether 1000 or 1024 is meant"
+        return Judgement(FAILS if shown else UNKNOWN, "bytes", "the catalog: source_bytes", cause)
     if counts or lengths:
         return Judgement(HOLDS, "voxels" if counts else "nm", "the catalog: one unit a column")
     return Judgement(UNKNOWN, "bytes", "the catalog: source_bytes", f"no unit in {value!r}")
@@ -232,7 +230,7 @@ def _tag_categories(row: Row, books: Mapping[str, Book]) -> Judgement:
 def _multiple(row: Row, tags: Tags) -> Judgement:
     """Tag names in several datasets: slices of one dataset are one dataset."""
     text = str(row.value).casefold()
-    recorded = _recorded("n_categories_in_multiple_datasets")
+    recorded = _recorded("n_categories_in_multiple_datasets", row.document)
     counted = _in_several(tags) if tags else None
     true = recorded.get("value") if recorded else counted
     witness = str(recorded.get("at")) if recorded else "the catalog's tags"
@@ -245,7 +243,7 @@ def _multiple(row: Row, tags: Tags) -> Judgement:
         if "dataset" in text and "file" not in text:
             return Judgement(HOLDS, "count datasets", witness)
         return Judgement(UNKNOWN, true, witness, f"no number in {row.value!r}")
-    if number in (true, counted):
+    if true is not None and number == true:
         return Judgement(HOLDS, number, witness)
     if recorded and number == recorded.get("of_files"):
         return Judgement(FAILS, true, witness, "files counted, not datasets: the slices of one dataset are one")
@@ -263,11 +261,11 @@ def _in_several(tags: Mapping[str, Iterable[str]]) -> int:
     return sum(1 for number in seen.values() if number > 1)
 
 
-def _recorded(field: str) -> dict[str, Any]:
-    """What earlier looks recorded of the registry as a whole; no rule, a table."""
+def _recorded(field: str, document: str) -> dict[str, Any]:
+    """What earlier looks recorded of the document that a claim names; no rule, a table."""
     text = (Path(__file__).parent / "recorded.toml").read_text(encoding="utf-8")
     rows = tomllib.loads(text).get("recorded", [])
-    return next((row for row in rows if row["field"] == field), {})
+    return next((row for row in rows if row["field"] == field and row["document"] in document), {})
 
 
 def _shares_said(value: Any) -> dict[str, float]:

@@ -31,7 +31,8 @@ class Judgement(NamedTuple):
 class Row:
     """A claim, its dataset found and its field in our words; `problem` says why it cannot be judged at all.
 
-    `order` is that of the axes where the field's name gives one; `scope` the datasets that it names.
+    `order` is that of the axes where the field's name gives one; `scope` the datasets that it names;
+    `document` says where it was published, in the claim's own words.
     """
 
     dataset: str | None
@@ -43,6 +44,7 @@ class Row:
     order: str | None = None
     scope: tuple[str, ...] = ()
     problem: str | None = None
+    document: str = ""
 
     def of(self, field: str, value: Any, unit: str | None) -> "Row":
         """The same claim of another field, value and unit."""
@@ -243,6 +245,7 @@ def row_of(original: Any, books: Mapping[str, Book]) -> Row:
         order=row.order,
         scope=scope,
         problem=problem,
+        document=" ".join(str(original.get(key) or "") for key in ("said_by", "at", "dataset_set")),
     )
 
 

@@ -15,6 +15,9 @@ from em_assets.evidence.truths import Book, voxel_bytes
 WEB_PAGE_BYTES = 4096
 """Error pages of object stores are about this small."""
 
+SMALL_CHUNK = "as small as a web page (an error's answer), or a chunk of hardly anything: one size alone does not tell"
+WEB_PAGES = "very likely a web page (an error's answer) saved as each chunk: all of one small size [?]"
+
 
 def judge_axis_order(row: Row, book: Book) -> Judgement:
     """Arrays here are z, y, x, whatever order a format stores them in: it is turned once, where the format is read."""
@@ -51,10 +54,10 @@ def judge_start(row: Row, book: Book) -> Judgement:
             return Judgement(
                 HOLDS if said == list(fixed) else FAILS, true, witness, None if said == list(fixed) else NO_SLIP
             )
-        if not any(said):
-            return Judgement(
-                FAILS, true, witness, "the volume's corner taken for data: it lies outside the tissue, all zeros"
-            )
+        blank = next((one for one in book.claims if one.field == "blank_start_zyx" and one.value == said), None)
+        if blank is not None:
+            cause = "a blank box taken for data: it lies outside the tissue, all zeros"
+            return Judgement(FAILS, true, f"{blank.said_by} ({blank.locator})", cause)
         return Judgement(UNKNOWN, true, witness, "the start is the seed's; the store says which one was drawn")
     text = str(row.value).casefold()
     if "seed" in text and not re.search(r"unseeded|no seed|without (a )?seed|not seeded", text):
@@ -82,9 +85,11 @@ def judge_seed(row: Row, book: Book) -> Judgement:
 
 def judge_chunks(row: Row, book: Book) -> Judgement:
     """A number of chunks, by arithmetic from shape and chunk shape over all levels; or a text that gives bytes too."""
-    both = re.search(r"(\d+)\D+?chunks?\D*?(\d+)\s*bytes?", str(row.value), re.IGNORECASE)
+    both = re.search(r"(\d+)\D*?chunks?\D*?(\d+)\s*bytes?", str(row.value), re.IGNORECASE)
     if both:
-        return judge_chunk_bytes(with_value(row, "chunk_bytes", int(both[2])), book)
+        judged = judge_chunk_bytes(with_value(row, "chunk_bytes", int(both[2])), book)
+        is_page = int(both[1]) > 1 and judged.cause == SMALL_CHUNK
+        return judged._replace(verdict=FAILS, cause=WEB_PAGES) if is_page else judged
     shape, chunks, levels = book.value("shape_zyx", row.volume), _chunk_shape(book), book.value("source_n_levels")
     said = FIELDS["n_files"].read(row.claim())
     if shape is None or chunks is None or said is None:
@@ -114,7 +119,7 @@ def judge_chunk_bytes(row: Row, book: Book) -> Judgement:
     full = math.prod(chunks) * size
     witness = f"{' × '.join(map(str, chunks))} voxels of {size} bytes"
     if said <= WEB_PAGE_BYTES and said < full / 50:
-        return Judgement(FAILS, full, witness, "very likely a web page (an error's answer) saved as a chunk [?]")
+        return Judgement(UNKNOWN, full, witness, SMALL_CHUNK)
     if said > full * 1.05:
         return Judgement(FAILS, full, witness, "more than the voxels of a chunk: another chunk shape or type")
     return Judgement(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from em_assets.datasets import SIZE_FIELDS, Dataset
 from em_assets.datasets.opening import RawVolume
 from em_assets.errors import EvidenceError
-from em_assets.evidence.derived import extents, z_steps
+from em_assets.evidence.derived import extents, taxa, z_steps
 from em_assets.evidence.fields import ALIASES, VECTORS
 from em_assets.evidence.quantities import in_zyx, one_unit, triple
 from em_assets.model import Claim, ClaimKind, RawFile, Statement, Witness
@@ -74,7 +74,11 @@ def claims_of(
     ]
     claims += list(z_steps(claims))
     claims += list(extents(claims))
+    claims += list(taxa(claims, [volume.name for volume in volumes]))
     return sorted(claims, key=_order)
+
+
+_OPENING = "em_assets.datasets.opening"
 
 
 class _Said(NamedTuple):
@@ -144,7 +148,7 @@ def _as_opened(volumes: Sequence[RawVolume], said: Sequence[_Said]) -> Iterator[
         facts: dict[str, Any] = {
             "shape_zyx": list(source.shape_zyx),
             "dtype": source.dtype.name,
-            "content": volume.content,
+            "content": volume.content if volume.is_content_witnessed else None,
             "source_n_levels": volume.source_n_levels,
             "source_chunks": _list_or_text(volume.source_chunks),
             "source_compressor": volume.source_compressor,
@@ -154,9 +158,19 @@ def _as_opened(volumes: Sequence[RawVolume], said: Sequence[_Said]) -> Iterator[
                 facts[f"voxel_size_{axis}_nm"] = size_nm
         for field, value in facts.items():
             if value is not None:
-                # The content may come from the registry or be the default, so the format is not who says it.
-                code = "em_assets.datasets.opening" if field == "content" else f"em_assets.formats.{source.format}"
+                # The content may come from the registry, so the format is not who says it.
+                code = _OPENING if field == "content" else f"em_assets.formats.{source.format}"
                 yield _Said(volume.name, field, value, None, "derived", code, f"open_raw: {field}", _json(value))
+        if not volume.is_content_witnessed and not _is_content_said(volume.name, said):
+            locator = f"no source says; {volume.content} is assumed"
+            yield _Said(volume.name, "content", volume.content, None, "derived", _OPENING, locator, "")
+
+
+def _is_content_said(volume: str, said: Sequence[_Said]) -> bool:
+    """Whether anybody says it: an assumption is no witness, so it stands nowhere beside one."""
+    return any(
+        one.field == "content" and (one.volume == volume or (one.volume is None and one.kind != "file")) for one in said
+    )
 
 
 def _of_manifest(files: Sequence[RawFile], paths: Mapping[str, Sequence[str]]) -> Iterator[_Said]:

@@ -1,4 +1,4 @@
-"""Claims that follow from others: the z step from how the stage climbs, the extent from shape × voxel size."""
+"""Claims that follow from others: the z step from how the stage climbs, the extent from shape × voxel size, a taxon."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -94,6 +94,36 @@ def extents(claims: Sequence[Claim]) -> Iterator[Claim]:
                     "said_by": f"{_CODE}.extents",
                     "locator": "shape_zyx × voxel_size_zyx_nm",
                     "raw": f"{shape} × {sizes}",
+                }
+            )
+
+
+def taxa(claims: Sequence[Claim], volume_names: Sequence[str]) -> Iterator[Claim]:
+    """A claim of the taxon's number for each volume whose organism is known and whose number nobody says.
+
+    Without volumes it is said of the whole dataset. Where those who go first disagree about the organism none follows.
+    """
+    rule, number = FIELDS["organism"], FIELDS["organism_taxon"]
+    scopes: list[str | None] = [*volume_names] or [None]
+    for volume in scopes:
+        here = [claim for claim in claims if claim.volume in (volume, None)]
+        if any(claim.field == "organism_taxon" and number.read(claim) is not None for claim in here):
+            continue
+        said = [claim for claim in here if claim.field == "organism" and rule.read(claim) is not None]
+        said.sort(key=lambda claim: (rule.order.index(claim.kind), claim.said_by, claim.locator))
+        first = [claim for claim in said if claim.kind == said[0].kind]
+        numbers = {number.read(claim) for claim in first}
+        taxon = numbers.pop() if len(numbers) == 1 else None
+        if taxon is not None:
+            yield first[0].model_copy(
+                update={
+                    "volume": volume,
+                    "field": "organism_taxon",
+                    "value": taxon,
+                    "unit": None,
+                    "kind": "derived",
+                    "said_by": f"{_CODE}.taxa",
+                    "locator": f"NCBI Taxonomy's number of the organism that {first[0].said_by} says",
                 }
             )
 

@@ -43,7 +43,7 @@ from em_assets.evidence.vocabulary import (
     CONTENTS,
     TECHNIQUES,
 )
-from em_assets.model import Claim, ClaimKind
+from em_assets.model import ALIASES, VECTORS, Claim, ClaimKind
 
 __all__ = [
     "ALIASES",
@@ -179,32 +179,5 @@ FIELDS: dict[str, FieldRule] = {
     ),
 }
 
-ALIASES = {
-    "n_levels": "source_n_levels",
-    "levels": "source_n_levels",
-    "license": "licence",
-    "species": "organism",
-    "imaging_method": "technique",
-    "method": "technique",
-    "modality": "technique",
-    "data_type": "dtype",
-    "author": "authors",
-    "shape": "shape_zyx",
-    "extent_nm": "extent_zyx_nm",
-    "voltage_kv": "accelerating_voltage_kv",
-    "accelerating_voltage": "accelerating_voltage_kv",
-    "release_date": "released_on",
-    "deposition_date": "deposited_on",
-    "acquisition_date": "acquired_at",
-    "microscope": "instrument",
-    "polarity": "contrast_polarity",
-    "size_bytes": "source_bytes",
-    "bytes": "source_bytes",
-}
-"""Other names of fields, as others use them."""
-
 AS_STORED = ("source_n_levels", "source_chunks", "source_compressor")
 """How the archive keeps its copy."""
-
-VECTORS = {"voxel_size_zyx_nm": ("voxel_size_z_nm", "voxel_size_y_nm", "voxel_size_x_nm")}
-"""A claim of three numbers is three claims: one axis can be wrong alone."""

@@ -4,11 +4,12 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from em_assets.evidence.fields import FIELDS, VECTORS
+from em_assets.evidence.fields import CONTENTS, FIELDS, TECHNIQUES, VECTORS
 from em_assets.evidence.quantities import bytes_per, is_known_length, is_pixels, iso_date, one_unit, written
-from em_assets.model import Claim
+from em_assets.model import EXTRA_FIELDS, Claim
 
 _LENGTHS = ("_nm", "_mm")
+_CLOSED = {"technique": TECHNIQUES, "content": CONTENTS}
 
 
 class Finding(NamedTuple):
@@ -22,7 +23,7 @@ class Finding(NamedTuple):
 
 
 def findings(claims: Iterable[Claim]) -> Iterator[Finding]:
-    """Each claim of a known field that could not be read, with the reason, in the claims' order."""
+    """Each claim that could not be read, and each statement of no field, with the reason, in the claims' order."""
     for claim in claims:
         reason = why_unread(claim)
         if reason:
@@ -30,12 +31,20 @@ def findings(claims: Iterable[Claim]) -> Iterator[Finding]:
 
 
 def why_unread(claim: Claim) -> str | None:
-    """Why a claim of a known field says nothing that can be used; None where it does, or where its field is unknown."""
+    """Why a claim says nothing that can be used; None where it does.
+
+    Files and archives may say more than a record has fields; in a TOML file such a field decides nothing unnoticed.
+    """
     rule = FIELDS.get(claim.field)
-    if (rule is None and claim.field not in VECTORS) or claim.value is None:
+    if rule is None and claim.field not in VECTORS:
+        is_stated = claim.kind in ("publisher", "recorded") and claim.field not in EXTRA_FIELDS
+        return "no field of the record: it is kept and decides nothing" if is_stated else None
+    if claim.value is None:
         return None
     if rule is not None and rule.read(claim) is not None:
         return None
+    if claim.field in _CLOSED:
+        return f"{claim.raw[:80]!r} is none of {', '.join(_CLOSED[claim.field])}"
     if claim.field.endswith(("_at", "_on")):
         return iso_date(str(claim.value))[1]
     return _of_quantity(claim) or f"cannot be read: {claim.raw[:80]!r}"

@@ -130,8 +130,10 @@ def read_names(claim: Claim) -> str | None:
 
 
 def read_technique(claim: Claim) -> str | None:
-    """The word of `TECHNIQUES` that is meant; another word stays as it is."""
-    return _read_term(claim, TECHNIQUE_TERMS)
+    """The word of `TECHNIQUES` that is meant; the vocabulary is closed, so another word says nothing."""
+    text = read_names(claim)
+    term = find_term(text, TECHNIQUE_TERMS) if text else None
+    return term.word if term else None
 
 
 def read_organism(claim: Claim) -> str | None:

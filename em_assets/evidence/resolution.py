@@ -9,7 +9,7 @@ from em_assets.datasets import SIZE_FIELDS, Dataset
 from em_assets.datasets.opening import RawVolume
 from em_assets.evidence.causes import Case, factor_between, likely_cause
 from em_assets.evidence.fields import AS_STORED, FIELDS, FieldRule
-from em_assets.evidence.vocabulary import ORGANISM_TERMS, TECHNIQUE_TERMS, term_of
+from em_assets.evidence.vocabulary import TECHNIQUE_TERMS, term_of
 from em_assets.model import Claim, Conflict, VolumeRecord
 from em_assets.settings import SAMPLE
 
@@ -259,11 +259,7 @@ def _each_once(conflicts: Iterable[Conflict]) -> list[Conflict]:
 
 def _record(dataset: str, volume: RawVolume, origin: str, values: dict[str, Any]) -> VolumeRecord:
     z, y, x = (values.get(f"voxel_size_{axis}_nm") for axis in "zyx")
-    organism = term_of(values.get("organism"), ORGANISM_TERMS)
-    taxon = int(organism.identifier) if organism and organism.identifier else None
-    further = {"organism_taxon": taxon} | {
-        name: value for name, value in values.items() if name in VolumeRecord.model_fields
-    }
+    further = {name: value for name, value in values.items() if name in VolumeRecord.model_fields}
     technique = term_of(values.get("technique"), TECHNIQUE_TERMS)
     return VolumeRecord(
         dataset=dataset,

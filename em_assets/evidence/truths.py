@@ -134,7 +134,10 @@ def _of_registry(dataset: Dataset) -> list[Claim]:
     for number, source in enumerate(dataset.sources):
         if not source.is_volume:
             continue
-        add("content", source.content or "em", f"source.{number}.content", source.volume)
+        if source.content:
+            add("content", source.content, f"source.{number}.content", source.volume)
+        elif not dataset.content_said_of(source.volume or ""):
+            add("content", "em", f"source.{number}: no source says; em is assumed", source.volume, "derived")
         if source.shape_zyx:
             add("shape_zyx", list(source.shape_zyx), f"source.{number}.shape_zyx", source.volume)
             size = voxel_bytes(dtype)

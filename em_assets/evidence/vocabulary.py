@@ -8,11 +8,17 @@ from typing import NamedTuple
 
 
 class Term(NamedTuple):
-    """A word of a vocabulary, its id there, and its synonyms."""
+    """A word of a vocabulary, its id there, and its synonyms.
+
+    `alone` mean it only as the whole text: a genus is its best-known species only where no other one is named.
+    In a text that names several terms the highest `rank` is meant; two of one rank are none.
+    """
 
     word: str
     identifier: str | None
     synonyms: tuple[str, ...]
+    alone: tuple[str, ...] = ()
+    rank: int = 1
 
 
 TECHNIQUE_TERMS = (
@@ -20,40 +26,48 @@ TECHNIQUE_TERMS = (
     Term("SBF-SEM", "FBbi_00000585", ("serial block face", "block face SEM", "SBEM", "SBF", "3View", "3D SBSEM")),
     Term("ssTEM", None, ("serial section TEM", "serial section transmission", "GridTape TEM", "TEM camera array")),
     Term("ssSEM", None, ("serial section SEM", "serial section scanning", "ATUM", "multibeam SEM", "array tomography")),
-    Term("cryo-ET", None, ("cryo electron tomography", "cryogenic electron tomography", "cryoET", "cryo tomography")),
+    Term(
+        "cryo-ET",
+        None,
+        ("cryo electron tomography", "cryogenic electron tomography", "cryoET", "cryo tomography"),
+        rank=2,  # a lamella that an ion beam thinned is imaged by tomography
+    ),
     Term("electron tomography", None, ("ET", "TEM tomography", "STEM tomography")),
     Term("light-sheet", None, ("light sheet", "lightsheet", "VISoR", "SPIM", "selective plane illumination", "LSFM")),
-    Term("TEM", "FBbi_00000258", ("transmission electron microscopy", "transmission EM")),
-    Term("SEM", None, ("scanning electron microscopy", "scanning EM")),
-    Term("other", None, ()),
+    Term("TEM", "FBbi_00000258", ("transmission electron microscopy", "transmission EM"), rank=0),
+    Term("SEM", None, ("scanning electron microscopy", "scanning EM"), rank=0),
+    Term("other", None, ("scanning transmission electron microscopy", "scanning transmission EM"), ("STEM",), -1),
 )
-"""The special before the general: `serial section TEM` is ssTEM before it is TEM."""
+"""The general have the lowest rank: `serial section TEM` is ssTEM before it is TEM."""
 
 TECHNIQUES = tuple(term.word for term in TECHNIQUE_TERMS)
 
 ORGANISM_TERMS = (
-    Term("Homo sapiens", "9606", ("human", "man", "patient", "HeLa", "U2OS", "HEK293")),
+    Term("Homo sapiens", "9606", ("human", "HeLa", "U2OS", "HEK293"), ("man", "patient")),
     Term("Mus musculus", "10090", ("mouse", "mice", "murine", "house mouse")),
     Term("Rattus norvegicus", None, ("rat", "rats", "brown rat")),
     Term("Danio rerio", "7955", ("zebrafish", "zebra fish")),
     Term(
         "Drosophila melanogaster",
         "7227",
-        ("fly", "fruit fly", "adult fly", "drosophila", "vinegar fly", "d melanogaster"),
+        ("fruit fly", "vinegar fly", "d melanogaster"),
+        ("fly", "adult fly", "drosophila"),
     ),
-    Term("Caenorhabditis elegans", None, ("c elegans", "worm", "nematode", "roundworm")),
+    Term("Caenorhabditis elegans", None, ("c elegans",), ("worm", "nematode", "roundworm", "caenorhabditis")),
     Term("Taeniopygia guttata", None, ("zebra finch", "zebrafinch")),
-    Term("Platynereis dumerilii", None, ("platynereis", "ragworm")),
-    Term("Macaca mulatta", None, ("rhesus macaque", "rhesus monkey", "macaque")),
+    Term("Platynereis dumerilii", None, ("p dumerilii",), ("platynereis", "ragworm")),
+    Term("Macaca mulatta", None, ("rhesus macaque", "rhesus monkey"), ("macaque", "macaca")),
     Term("Gallus gallus", None, ("chicken", "chick")),
-    Term("Xenopus laevis", None, ("clawed frog", "xenopus")),
-    Term("Saccharomyces cerevisiae", None, ("yeast", "baker's yeast", "budding yeast")),
-    Term("Schizosaccharomyces pombe", None, ("fission yeast", "s pombe")),
-    Term("Chlamydomonas reinhardtii", None, ("chlamydomonas",)),
-    Term("Arabidopsis thaliana", None, ("arabidopsis", "thale cress")),
+    Term("Xenopus laevis", None, ("x laevis",), ("clawed frog", "xenopus")),
+    Term(
+        "Saccharomyces cerevisiae", None, ("baker's yeast", "budding yeast", "s cerevisiae"), ("yeast", "saccharomyces")
+    ),
+    Term("Schizosaccharomyces pombe", None, ("fission yeast", "s pombe"), ("schizosaccharomyces",)),
+    Term("Chlamydomonas reinhardtii", None, ("c reinhardtii",), ("chlamydomonas",)),
+    Term("Arabidopsis thaliana", None, ("thale cress", "a thaliana"), ("arabidopsis",)),
     Term("Escherichia coli", None, ("e coli",)),
-    Term("Trypanosoma brucei", None, ("trypanosome",)),
-    Term("Octopus vulgaris", None, ("octopus",)),
+    Term("Trypanosoma brucei", None, ("t brucei",), ("trypanosome", "trypanosoma")),
+    Term("Octopus vulgaris", None, ("o vulgaris",), ("octopus",)),
 )
 """NCBI Taxonomy; the number is None where no real record that carries it was seen here."""
 
@@ -71,7 +85,10 @@ LICENCE_TERMS = (
 
 CONTENT_TERMS = (
     Term(
-        "em", None, ("electron microscopy", "EM image", "EM images", "image", "images", "raw", "greyscale", "grayscale")
+        "em",
+        None,
+        ("electron microscopy", "EM image", "EM images", "greyscale", "grayscale"),
+        ("image", "images", "raw", "raw image", "raw images", "raw data"),
     ),
     Term(
         "labels",
@@ -87,17 +104,40 @@ _LONG_WORD = 4
 
 
 def find_term(text: str, terms: tuple[Term, ...]) -> Term | None:
-    """The term that a text means: the whole text first, then the first term named inside it."""
+    """The term that a text means: as a whole, else the one that is named inside it; None where it names several."""
     bare = _bare(text)
     for term in terms:
-        if bare in {_bare(word) for word in (term.word, *term.synonyms)}:
+        if bare in {_bare(word) for word in (term.word, *term.synonyms, *term.alone)}:
             return term
-    words = f" {_words(text)} "
+    named = _named_inside(f" {_words(text)} ", terms)
+    highest = max((term.rank for term in named), default=0)
+    best = [term for term in named if term.rank == highest]
+    return best[0] if len(best) == 1 else None
+
+
+def _named_inside(words: str, terms: tuple[Term, ...]) -> list[Term]:
+    """The terms whose words stand in a text, none inside a longer word of another, nor beside another species."""
+    found: list[tuple[int, int, Term]] = []
     for term in terms:
+        if _is_of_other_species(words, term):
+            continue
         for word in (term.word, *term.synonyms):
-            if len(_bare(word)) >= _LONG_WORD and f" {_words(word)} " in words:
-                return term
-    return None
+            inner = f" {_words(word)} "
+            if len(_bare(word)) >= _LONG_WORD and (start := words.find(inner)) >= 0:
+                found.append((start, start + len(inner), term))
+    longest = [
+        term
+        for start, end, term in found
+        if not any(a <= start and end <= b and b - a > end - start for a, b, _ in found)
+    ]
+    return [term for term in terms if term in longest]
+
+
+def _is_of_other_species(words: str, term: Term) -> bool:
+    """Whether a text names the term's genus and not its species."""
+    genus = term.word.casefold().partition(" ")[0]
+    is_genus = genus in term.alone and f" {genus} " in words
+    return is_genus and f" {_words(term.word)} " not in words
 
 
 def term_of(word: str | None, terms: tuple[Term, ...]) -> Term | None:
@@ -151,4 +191,4 @@ def _bare(word: str) -> str:
 
 
 def _words(text: str) -> str:
-    return " ".join(re.findall(r"[a-z0-9.]+", text.casefold().replace("/", " ")))
+    return " ".join(re.findall(r"\d+(?:\.\d+)+|[a-z0-9]+", text.casefold()))

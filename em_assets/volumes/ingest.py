@@ -75,7 +75,7 @@ def ingest(
         )
         if not publish(staging, dest):
             _refuse_existing(dest)
-    return Ingested(dest, chosen.name, written, tuple(_warnings(chosen, size)))
+    return Ingested(dest, chosen.name, written, tuple(_warnings(chosen, size, content)))
 
 
 @contextmanager
@@ -102,7 +102,7 @@ def _attributes(source: SourceVolume, size: PartialFloatZYX) -> dict[str, Any]:
     return attributes
 
 
-def _warnings(source: SourceVolume, size: PartialFloatZYX) -> Iterator[str]:
+def _warnings(source: SourceVolume, size: PartialFloatZYX, content: Content | None) -> Iterator[str]:
     unknown = [axis for axis, value in zip("zyx", size, strict=True) if value is None]
     if unknown:
         yield (
@@ -114,6 +114,8 @@ def _warnings(source: SourceVolume, size: PartialFloatZYX) -> Iterator[str]:
             f"{source.name}: written with the given voxel size {tuple(size)} nm (z, y, x); the file says "
             f"{tuple(source.voxel_size_zyx_nm)}, kept as `source_voxel_size_zyx_nm`"
         )
+    if content is None and source.content is None and source.dtype.kind in "iu":
+        yield f"{source.name}: content not said: halved by mean as EM; `--content labels` for labels"
 
 
 def _contradicts(size: PartialFloatZYX, other: PartialFloatZYX) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from em_assets.datasets import Dataset
 from em_assets.datasets.opening import open_raw, raw_units, safe_volume_name
 from em_assets.errors import FormatError, UnknownFormatError
-from em_assets.model import RawFile, Source
+from em_assets.model import RawFile, Source, Statement
 from em_assets.sources import acquire
 from em_assets.sources.origins import PUBLIC_ORIGIN
 
@@ -116,3 +116,11 @@ def test_labels_of_another_shape_are_refused(tmp_path: Path, data: Path) -> None
 )
 def test_a_volume_is_named_as_a_folder_may_be(name: str, safe: str) -> None:
     assert safe_volume_name(name) == safe
+
+
+def test_what_the_publisher_says_of_the_content_goes_before_an_assumption(tmp_path: Path, data: Path) -> None:
+    of = dataset(Source(url=f"{data}/labels.tif", volume="cells"))
+    files = acquired(of, tmp_path / "raw")
+    said = of.model_copy(update={"says": (Statement(field="content", value="labels", at="its page"),)})
+    found = [open_raw(one, tmp_path / "raw", files)[0] for one in (of, said)]
+    assert [(one.content, one.is_content_witnessed) for one in found] == [("em", False), ("labels", False)]

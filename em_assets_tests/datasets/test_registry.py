@@ -227,3 +227,13 @@ def test_every_name_is_a_partition_key_and_every_file_ends_in_a_known_key() -> N
     for path in datasets.BUILTIN_DIR.glob("*.toml"):
         assert NAME_PATTERN.fullmatch(path.stem)
         assert "source" in tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [("voxel_size_zxy_nm", "[8, 8, 8]", "did you mean 'voxel_size_zyx_nm'"), ("content", '"cells"', "no content")],
+)
+def test_a_slip_in_a_statement_is_named(settings: Settings, field: str, value: str, reason: str) -> None:
+    path = written(settings, f'{SMALLEST}[[says]]\nfield = "{field}"\nvalue = {value}\nat = "x"\n')
+    with pytest.raises(RegistryError, match=reason):
+        datasets.read_toml(path)

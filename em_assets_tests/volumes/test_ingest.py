@@ -35,7 +35,9 @@ def test_a_file_becomes_a_valid_group_at_the_place_named(
     voxels_of: Callable[[Path], NDArray[Any]],
     ome_zarr: Any,
 ) -> None:
-    done = ingest(stack, tmp_path / "new" / "out.zarr", ome_zarr=ome_zarr, voxel_size_zyx_nm=(50.0, 8.0, 8.0))
+    done = ingest(
+        stack, tmp_path / "new" / "out.zarr", ome_zarr=ome_zarr, voxel_size_zyx_nm=(50.0, 8.0, 8.0), content="em"
+    )
     assert (done.path, done.written.n_levels, done.warnings) == (tmp_path / "new" / "out.zarr", 2, ())
     assert np.array_equal(voxels_of(done.path / "s0"), VOXELS)
     assert findings(done.path) == ""
@@ -46,6 +48,7 @@ def test_an_unknown_voxel_size_is_said_and_stops_nothing(stack: Path, tmp_path: 
     done = ingest(str(stack), tmp_path / "out.zarr")
     assert attributes(done.path)["voxel_size_zyx_nm"] == [None, None, None]
     assert "voxel size along z, y, x is unknown" in done.warnings[0]
+    assert "content not said" in done.warnings[1]
 
 
 def test_a_given_voxel_size_wins_and_the_files_own_is_kept(stack: Path, tmp_path: Path) -> None:
