@@ -67,6 +67,28 @@ class BinaryFile:
             )
         return data
 
+    def read_into(self, offset: int, out: NDArray[Any], what: str) -> None:
+        """Fill an array whose memory is one run with the bytes from `offset`; `what` they are goes into the message.
+
+        Raises
+        ------
+        FormatError
+            The file ends before.
+        """
+        if offset < 0 or offset + out.nbytes > self.size or not hasattr(self._stream, "readinto"):
+            out.reshape(-1)[...] = np.frombuffer(self.read(offset, out.nbytes, what), out.dtype)
+            return
+        try:
+            self._stream.seek(offset)
+            count = self._stream.readinto(out.data.cast("B"))
+        except _errors(self.path) as error:
+            raise _unreadable(self.path, error) from error
+        if count != out.nbytes:
+            raise FormatError(
+                f"{self.path}: {what} expected in {out.nbytes} bytes from byte {offset}, found only {count}: "
+                "the file changed since it was opened"
+            )
+
     def __enter__(self) -> "BinaryFile":
         return self
 
@@ -159,13 +181,31 @@ def read_box(file: BinaryFile, offset: int, dtype: np.dtype[Any], shape: ZYX, st
 
     The axes are the array's own, slowest first. Peak memory is the box and one plane of its rows.
     """
-    _, height, width = shape
     out = np.empty(extent, dtype.newbyteorder("="))
-    for index in range(extent[0]):
-        plane = start[0] + index
-        at = offset + (plane * height + start[1]) * width * dtype.itemsize
-        out[index] = read_rows(file, at, dtype, (extent[1], width), (start[2], extent[2]), f"plane {plane}")
+    read_box_into(file, offset, dtype, shape, start, out)
     return out
+
+
+def read_box_into(
+    file: BinaryFile, offset: int, dtype: np.dtype[Any], shape: ZYX, start: ZYX, out: NDArray[Any]
+) -> None:
+    """The same into an array of the box's shape, in native byte order; whole rows need no other memory."""
+    _, height, width = shape
+    for plane, rows in enumerate(out, start[0]):
+        at = offset + (plane * height + start[1]) * width * dtype.itemsize
+        fill_rows(file, at, dtype, width, start[2], rows, f"plane {plane}")
+
+
+def fill_rows(
+    file: BinaryFile, offset: int, dtype: np.dtype[Any], width: int, column: int, out: NDArray[Any], what: str
+) -> None:
+    """Fill (y, x) rows in native byte order from rows of this width that lie one behind the other from `offset`."""
+    if out.shape[1] == width and out.flags.c_contiguous:
+        file.read_into(offset, out, what)
+        if not dtype.isnative:
+            out.byteswap(inplace=True)
+        return
+    out[...] = read_rows(file, offset, dtype, (out.shape[0], width), (column, out.shape[1]), what)
 
 
 def _open_url(path: str) -> BinaryFile:

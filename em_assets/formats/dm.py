@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from em_assets.errors import FormatError, UnsupportedDataError
-from em_assets.formats.binary import file_name, open_binary, read_box
+from em_assets.formats.binary import file_name, open_binary, read_box, read_box_into
 from em_assets.formats.dm_tags import DMTag, read_header, walk_tags
 from em_assets.formats.slices import stack_or_separate
 from em_assets.formats.volume import SourceLevel, SourceVolume
@@ -188,7 +188,8 @@ def _image(path: str, tags: Mapping[str, DMTag], index: int) -> _Image:
         unit.value if (unit := tags.get(f"{prefix}.Calibrations.Dimension.{axis}.Units")) else None
         for axis in range(len(shape))
     )
-    return _Image(path, index, tuple(shape), data_type.value, data, units)
+    texts = tuple(unit if isinstance(unit, str) else None for unit in units)
+    return _Image(path, index, tuple(shape), data_type.value, data, texts)
 
 
 def _refusal(image: _Image) -> str | None:
@@ -221,7 +222,11 @@ def _volume(image: _Image, name: str, order: str, values: Mapping[str, Any]) -> 
         with open_binary(image.path) as file:
             return read_box(file, image.data.offset, dtype, (z, y, x), start_zyx, shape_zyx)
 
-    level = SourceLevel((z, y, x), _voxel_size_zyx_nm(image, values), read)
+    def read_into(start_zyx: ZYX, out: np.ndarray[Any, np.dtype[Any]]) -> None:
+        with open_binary(image.path) as file:
+            read_box_into(file, image.data.offset, dtype, (z, y, x), start_zyx, out)
+
+    level = SourceLevel((z, y, x), _voxel_size_zyx_nm(image, values), read, read_into=read_into)
     return SourceVolume(name, NAME, dtype.newbyteorder("="), (level,), (image.path,))
 
 

@@ -13,9 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from em_assets.errors import FormatError, UnsupportedDataError
-from em_assets.formats.binary import BinaryFile, Opener, binary_from_bytes, file_name, open_binary, read_box
+from em_assets.formats.binary import (
+    BinaryFile,
+    Opener,
+    binary_from_bytes,
+    file_name,
+    open_binary,
+    read_box,
+    read_box_into,
+)
 from em_assets.formats.mrc_header import HEADER_BYTES, Header, is_header, parse_header
-from em_assets.formats.packed import PACKED_SUFFIXES, unpacked, unpacked_head
+from em_assets.formats.packed import PACKED_SUFFIXES, UnpackedFile, unpacked, unpacked_head
 from em_assets.formats.slices import stack_or_separate
 from em_assets.formats.trees import described
 from em_assets.formats.volume import SourceLevel, SourceVolume
@@ -28,7 +36,7 @@ MARKERS: tuple[str, ...] = ()
 SUFFIXES = (".mrc", ".mrcs", ".map", ".ccp4", ".rec", ".st", ".ali")
 
 MAX_UNPACKED_BYTES = 8 * 2**30
-"""A packed map is unpacked into memory, so a larger one is refused with the way out."""
+"""A packed map is unpacked into a temporary file, so a larger one is refused with the way out."""
 
 MAX_HEX_BYTES = 1024 * 1024
 """A longer extended header is described by its type and size alone."""
@@ -75,7 +83,7 @@ def read_tags(path: str) -> Iterator[Tag]:
 def open_volumes(paths: Sequence[str]) -> list[SourceVolume]:
     """The volume of each file, several for a stack of volumes; 2-D images of several files are the slices of one.
 
-    A packed file is unpacked into memory, once, when its first voxel is read.
+    A packed file is unpacked into a temporary file, once, when its first voxel is read.
 
     Raises
     ------
@@ -137,7 +145,7 @@ def _open_file(path: str) -> list[SourceVolume]:
     dtype = np.dtype(dtype_name).newbyteorder(header.byte_order)  # type: ignore[arg-type]
     if not isinstance(open_file, _Packed):
         with open_file() as file:
-            file.read(header.size_bytes(dtype.itemsize) - 1, 1, f"the last of {values['nz']} sections")
+            _check_sections(file, header, dtype.itemsize)
     map_ = _Map(path, open_file, dtype, header)
     stem = _stem(path)
     depth = values["mz"]
@@ -145,6 +153,21 @@ def _open_file(path: str) -> list[SourceVolume]:
     if not is_stack or depth == values["nz"]:
         return [_volume(map_, stem, 0, values["nz"])]
     return [_volume(map_, f"{stem}_v{n}", n * depth, depth) for n in range(values["nz"] // depth)]
+
+
+def _check_sections(file: BinaryFile, header: Header, itemsize: int) -> None:
+    """Refuse a file that ends before its last section, or goes on for a section: an acquisition that was broken off.
+
+    Less than a section behind the last one is padding, which some programs write.
+    """
+    n_sections, declared = header.values["nz"], header.size_bytes(itemsize)
+    file.read(declared - 1, 1, f"the last of {n_sections} sections")
+    n_more = (file.size - declared) // (header.values["nx"] * header.values["ny"] * itemsize)
+    if n_more:
+        raise FormatError(
+            f"{file.path}: {n_sections} sections declared by nz, found {n_sections + n_more} in the file: the header "
+            "was not brought up to date; mend nz, or fetch the file again"
+        )
 
 
 @dataclass(frozen=True)
@@ -176,7 +199,17 @@ def _volume(map_: _Map, name: str, first_section: int, n_sections: int) -> Sourc
             )
         return np.ascontiguousarray(box.transpose(z, y, x))
 
-    level = SourceLevel((stored[z], stored[y], stored[x]), _voxel_size_zyx_nm(values), read)
+    def read_into(start_zyx: ZYX, out: NDArray[Any]) -> None:
+        with map_.open_file() as file:
+            read_box_into(file, offset, map_.dtype, stored, start_zyx, out)
+
+    is_in_order = (z, y, x) == (0, 1, 2)
+    level = SourceLevel(
+        (stored[z], stored[y], stored[x]),
+        _voxel_size_zyx_nm(values),
+        read,
+        read_into=read_into if is_in_order else None,
+    )
     dtype = map_.dtype.newbyteorder("=")
     packing = {".gz": "gzip", ".bz2": "bzip2"}.get(f".{map_.path.rsplit('.', 1)[-1].casefold()}")
     return SourceVolume(name, NAME, dtype, (level,), (map_.path,), compressor=packing)
@@ -246,19 +279,19 @@ class _Packed:
     def __init__(self, path: str) -> None:
         self.path = path
         self._lock = threading.Lock()
-        self._data: bytes | None = None
+        self._unpacked: UnpackedFile | None = None
 
     def __call__(self) -> BinaryFile:
         with self._lock:
-            if self._data is None:
-                self._data = _unpacked_map(self.path)
-            return binary_from_bytes(self.path, self._data)
+            if self._unpacked is None:
+                self._unpacked = _unpacked_map(self.path)
+            return self._unpacked.open()
 
 
-def _unpacked_map(path: str) -> bytes:
+def _unpacked_map(path: str) -> UnpackedFile:
     with binary_from_bytes(path, unpacked(path, HEADER_BYTES)) as file:
         header = _header(file)
     declared = header.size_bytes(np.dtype(_dtype_name(header.values) or "uint8").itemsize)
     if declared > MAX_UNPACKED_BYTES:
-        raise UnsupportedDataError(f"{path}: {declared} bytes unpacked are too many to hold in memory: unpack it first")
-    return unpacked(path, declared, is_all=True)
+        raise UnsupportedDataError(f"{path}: {declared} bytes unpacked are too many to unpack on the side: unpack it")
+    return UnpackedFile(path, declared)

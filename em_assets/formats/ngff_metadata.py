@@ -116,9 +116,20 @@ def spatial_axes(where: str, axes: Sequence[Axis]) -> tuple[int | None, int, int
     return (names.index("z") if "z" in names else None), names.index("y"), names.index("x")
 
 
-def voxel_size_nm(level: Level, axes: Sequence[Axis], zyx: Sequence[int | None]) -> PartialFloatZYX:
-    """Nanometres along z, y, x; None where scale or unit is missing."""
+def voxel_size_nm(where: str, level: Level, axes: Sequence[Axis], zyx: Sequence[int | None]) -> PartialFloatZYX:
+    """Nanometres along z, y, x; None where scale or unit is missing.
+
+    Raises
+    ------
+    FormatError
+        A scale of zero: all voxels would be in one place.
+    """
     scale = level.scale
+    if scale is not None and any(i is not None and scale[i] == 0 for i in zyx):
+        raise FormatError(
+            f"{where}: {level.scale_at[0]}: numbers above zero expected along z, y, x, found {list(scale)}: "
+            "mend the metadata"
+        )
     z, y, x = (None if scale is None or i is None else to_nm(scale[i], axes[i].unit) for i in zyx)
     return (z, y, x)
 

@@ -4,8 +4,9 @@ A volume is 3-D here: each item along any axis other than z, y, x is a volume of
 and turned to z, y, x without copying. Lengths are what scale and unit say together: a scale without a unit is unknown.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from itertools import product
 from math import prod
 from pathlib import PurePosixPath
@@ -23,14 +24,16 @@ from em_assets.formats.ngff_metadata import (
     spatial_axes,
     voxel_size_nm,
 )
+from em_assets.formats.tensorstores import BoxReader, is_forked_from_user
 from em_assets.formats.trees import Tree, open_tree, parse_json
 from em_assets.formats.visor import channel_labels, is_visor, item_names
-from em_assets.formats.volume import ReadBox, SourceLevel, SourceVolume
-from em_assets.formats.zarr_arrays import ArrayInfo, array_info, open_array, read_tensorstore
+from em_assets.formats.volume import SourceLevel, SourceVolume, StoredChunks
+from em_assets.formats.zarr_arrays import ArrayInfo, array_info, open_array
+from em_assets.formats.zarr_chunks import stored_chunks
 from em_assets.formats.zarr_derived import derived_tags
 from em_assets.formats.zarr_nodes import Node, all_nodes, join, read_nodes
 from em_assets.formats.zarr_witnesses import witnesses as witnesses
-from em_assets.model import ZYX, Content, Tag
+from em_assets.model import Content, Tag
 
 NAME = "ome_zarr"
 MARKERS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
@@ -61,8 +64,10 @@ def metadata_documents(path: str) -> Iterator[tuple[str, bytes]]:
         yield from node.files.items()
 
 
-def open_volumes(paths: Sequence[str]) -> list[SourceVolume]:
+def open_volumes(paths: Sequence[str], *, is_fill_allowed: bool = True) -> list[SourceVolume]:
     """The volumes of each tree: one an image, or one for each of its items along time, channel or VISoR stack.
+
+    Without `is_fill_allowed` a chunk that is not there is an error when it is read, and not the fill value.
 
     Raises
     ------
@@ -71,7 +76,12 @@ def open_volumes(paths: Sequence[str]) -> list[SourceVolume]:
     UnsupportedDataError
         A version that is not known, a plate, values that are no real numbers, axes that nobody names.
     """
-    return [volume for path in paths for volume in _volumes_of(path, open_tree(path))]
+    return [volume for path in paths for volume in open_in(open_tree(path), path, is_fill_allowed=is_fill_allowed)]
+
+
+def open_in(tree: Tree, path: str, *, is_fill_allowed: bool = True) -> list[SourceVolume]:
+    """The volumes of a tree that `path` names; as `open_volumes`."""
+    return _volumes_of(path, tree, is_fill_allowed)
 
 
 @dataclass(frozen=True)
@@ -91,9 +101,13 @@ class _Image:
         return tuple(i for i in range(len(self.axes)) if i not in self.zyx)
 
 
-def _volumes_of(path: str, tree: Tree) -> list[SourceVolume]:
+def _volumes_of(path: str, tree: Tree, is_fill_allowed: bool) -> list[SourceVolume]:
     images = _images(tree, _root(tree))
-    return [volume for image in images for volume in _volumes(path, tree, image, is_only=len(images) == 1)]
+    return [
+        volume
+        for image in images
+        for volume in _volumes(path, tree, image, is_only=len(images) == 1, is_fill_allowed=is_fill_allowed)
+    ]
 
 
 def _root(tree: Tree) -> Node:
@@ -187,23 +201,32 @@ def _axes_by_position(where: str, shape: tuple[int, ...]) -> tuple[Axis, ...]:
     return tuple(Axis(spatial[i - first] if first <= i < last else f"axis_{i}") for i in range(len(shape)))
 
 
-def _volumes(path: str, tree: Tree, image: _Image, *, is_only: bool) -> Iterator[SourceVolume]:
+def _volumes(path: str, tree: Tree, image: _Image, *, is_only: bool, is_fill_allowed: bool) -> Iterator[SourceVolume]:
     where = tree.locate(image.node.path)
     extents = [image.arrays[0].shape[i] for i in image.others]
     if prod(extents) > MAX_ITEMS:
         raise UnsupportedDataError(f"{where}: at most {MAX_ITEMS} volumes in one image expected, found {prod(extents)}")
     arrays = [
-        open_array(tree, join(image.node.path, level.path), info)
+        cache(partial(open_array, tree, join(image.node.path, level.path), info, is_fill_allowed=is_fill_allowed))
         for level, info in zip(image.levels, image.arrays, strict=True)
     ]
+    if not is_forked_from_user():
+        for array in arrays:
+            array()  # what tensorstore cannot read is said now, not at the first box
     own_name = PurePosixPath(tree.root).name.removesuffix(".zarr").removesuffix(".ome") if is_only else image.node.path
     names = _item_names(where, image, extents)
+    finest = join(image.node.path, image.levels[0].path)
+    is_in_order = image.zyx == (0, 1, 2)
+    stored = stored_chunks(tree, finest, image.arrays[0], is_fill_allowed=is_fill_allowed) if is_in_order else None
     for item, name in zip(product(*map(range, extents)), names, strict=True):
         yield SourceVolume(
             name=name if is_only and name else ".".join(filter(None, (own_name, name))),
             format=NAME,
             dtype=image.arrays[0].dtype,
-            levels=tuple(_level(where, image, index, item, array) for index, array in enumerate(arrays)),
+            levels=tuple(
+                _level(where, image, index, item, array, None if index else stored)
+                for index, array in enumerate(arrays)
+            ),
             files=(path,),
             compressor=image.arrays[0].compressor,
             content=_content(where, image),
@@ -234,8 +257,11 @@ def _axis_names(image: _Image, axis: int, extent: int) -> list[str]:
     return [f"{name}{index}" for index in range(extent)]
 
 
-def _level(where: str, image: _Image, index: int, item: tuple[int, ...], array: Any) -> SourceLevel:
+def _level(
+    where: str, image: _Image, index: int, item: tuple[int, ...], array: Callable[[], Any], stored: StoredChunks | None
+) -> SourceLevel:
     level, info = image.levels[index], image.arrays[index]
+    reader = BoxReader(f"{where}/{level.path}".rstrip("/"), partial(_turned, image, item, array))
     z, y, x = (1 if i is None else info.shape[i] for i in image.zyx)
     chunk_z, chunk_y, chunk_x = (1 if i is None else info.chunk_shape[i] for i in image.zyx)
     offset = offset_nm(level.translation, image.axes, image.zyx)
@@ -245,14 +271,16 @@ def _level(where: str, image: _Image, index: int, item: tuple[int, ...], array: 
         offset = (oz, oy, ox)
     return SourceLevel(
         shape_zyx=(z, y, x),
-        voxel_size_zyx_nm=voxel_size_nm(level, image.axes, image.zyx),
-        read_box=_reader(f"{where}/{level.path}".rstrip("/"), _turned(image, item, array)),
+        voxel_size_zyx_nm=voxel_size_nm(where, level, image.axes, image.zyx),
+        read_box=reader.read_box,
+        begin_into=reader.begin_into,
         offset_zyx_nm=offset,
         chunk_shape_zyx=(chunk_z, chunk_y, chunk_x),
+        stored=stored,
     )
 
 
-def _turned(image: _Image, item: tuple[int, ...], array: Any) -> Any:
+def _turned(image: _Image, item: tuple[int, ...], array: Callable[[], Any]) -> Any:
     """One item of an array, its axes turned to z, y, x; a flat image gets a z of length 1. Lazy."""
     import tensorstore
 
@@ -260,13 +288,5 @@ def _turned(image: _Image, item: tuple[int, ...], array: Any) -> Any:
     for axis, position in zip(image.others, item, strict=True):
         index[axis] = position
     spatial = [axis for axis in image.zyx if axis is not None]
-    turned = array[tuple(index)].transpose([sorted(spatial).index(axis) for axis in spatial])
+    turned = array()[tuple(index)].transpose([sorted(spatial).index(axis) for axis in spatial])
     return turned if len(spatial) == 3 else turned[tensorstore.newaxis]
-
-
-def _reader(where: str, array: Any) -> ReadBox:
-    def read_box(start_zyx: ZYX, shape_zyx: ZYX) -> Any:
-        box = tuple(slice(start, start + n) for start, n in zip(start_zyx, shape_zyx, strict=True))
-        return read_tensorstore(where, array[box])
-
-    return read_box

@@ -1,15 +1,22 @@
 """Files packed whole by gzip or bzip2: unpacked to a bound, never beyond it."""
 
 import bz2
+import io
+import os
+import tempfile
+import weakref
 import zlib
-from typing import Protocol
+from typing import IO, Any, BinaryIO, Protocol, cast
 
-from em_assets.errors import FormatError
-from em_assets.formats.binary import open_binary
+from em_assets.errors import FormatError, UsageError
+from em_assets.formats.binary import BinaryFile, open_binary
 
 PACKED_SUFFIXES = (".gz", ".bz2")
 
-_STEP_BYTES = 256 * 1024
+STEP_BYTES = 256 * 1024
+
+MOST_AT_ONCE = 16 * 2**20
+"""Of unpacked bytes: 256 kB of gzip can hold 256 MB of zeros."""
 
 
 class _Unpacker(Protocol):
@@ -22,23 +29,82 @@ class _Unpacker(Protocol):
     def decompress(self, data: bytes, max_length: int) -> bytes: ...
 
 
-def unpacked(path: str, n_bytes: int, *, is_all: bool = False) -> bytes:
+def unpacked(path: str, n_bytes: int) -> bytes:
     """The first `n_bytes` that a packed file unpacks to, or fewer where there are no more.
 
-    Memory grows with what is really there, not with what is asked for. With `is_all` the file must unpack to exactly so
-    many bytes, and its checksum must hold.
+    Memory grows with what is really there, not with what is asked for.
 
     Raises
     ------
     FormatError
-        The file is damaged or, with `is_all`, unpacks to fewer bytes or more.
+        The file is damaged.
     """
-    out, is_whole = _unpack(path, n_bytes)
-    if is_all and len(out) > n_bytes:
-        raise FormatError(f"{path}: {n_bytes} bytes declared by the header inside, it unpacks to more")
-    if is_all and (len(out) < n_bytes or not is_whole):
-        raise FormatError(f"{path}: {n_bytes} unpacked bytes expected, found {len(out)}: cut short; fetch it again")
-    return bytes(out[:n_bytes])
+    out = io.BytesIO()
+    _unpack(path, n_bytes, out)
+    return out.getvalue()[:n_bytes]
+
+
+class UnpackedFile:
+    """A packed file's bytes in a file of no name, which is gone with this object or its process.
+
+    Raises
+    ------
+    FormatError
+        The file is damaged, or unpacks to fewer bytes than `n_bytes` or more.
+    UsageError
+        The disk for temporary files has no room; the message names how many bytes it takes.
+    """
+
+    def __init__(self, path: str, n_bytes: int) -> None:
+        self._path, self._size = path, n_bytes
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as this
+        weakref.finalize(self, self._file.close)
+        try:
+            is_whole = _unpack(path, n_bytes, self._file)
+            found = self._file.tell()
+            self._file.flush()
+        except OSError as error:
+            raise UsageError(
+                f"{path}: {n_bytes} bytes expected to fit into {tempfile.gettempdir()} ({error.strerror}): unpack it"
+            ) from error
+        if found > n_bytes:
+            raise FormatError(f"{path}: {n_bytes} bytes declared by the header inside, it unpacks to more")
+        if found < n_bytes or not is_whole:
+            raise FormatError(f"{path}: {n_bytes} unpacked bytes expected, found {found}: cut short; fetch it again")
+
+    def open(self) -> BinaryFile:
+        """It, with a position of its own."""
+        return BinaryFile(self._path, cast(BinaryIO, io.BufferedReader(_View(self), STEP_BYTES)), self._size)
+
+    def read_into(self, buffer: Any, offset: int) -> int:
+        """Fill memory with the bytes from a place on, any number of threads at once; how many there were."""
+        return os.preadv(self._file.fileno(), [buffer], offset)
+
+
+class _View(io.RawIOBase):
+    """A position in an unpacked file; closing it closes nothing else."""
+
+    def __init__(self, whole: UnpackedFile) -> None:
+        self._whole, self._at = whole, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        assert whence == io.SEEK_SET
+        self._at = offset
+        return offset
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        n_bytes = self._whole.read_into(buffer, self._at)
+        self._at += n_bytes
+        return n_bytes
 
 
 def unpacked_head(head: bytes) -> bytes:
@@ -52,21 +118,21 @@ def unpacked_head(head: bytes) -> bytes:
         return b""
 
 
-def _unpack(path: str, n_bytes: int) -> tuple[bytearray, bool]:
-    """At most one byte more than asked for, and whether the packed stream came to its proper end."""
-    out = bytearray()
+def _unpack(path: str, n_bytes: int, out: IO[bytes]) -> bool:
+    """At most one byte more than asked for; whether the packed stream came to its proper end."""
     unpacker: _Unpacker = bz2.BZ2Decompressor() if path.casefold().endswith(".bz2") else _Gunzip()
     with open_binary(path) as file:
         at = 0
-        while len(out) <= n_bytes and not unpacker.eof and (at < file.size or not unpacker.needs_input):
-            count = min(_STEP_BYTES, file.size - at) if unpacker.needs_input else 0
+        while out.tell() <= n_bytes and not unpacker.eof and (at < file.size or not unpacker.needs_input):
+            count = min(STEP_BYTES, file.size - at) if unpacker.needs_input else 0
             packed = file.read(at, count, "packed bytes")
             at += count
             try:
-                out += unpacker.decompress(packed, n_bytes + 1 - len(out))
+                plain = unpacker.decompress(packed, min(MOST_AT_ONCE, n_bytes + 1 - out.tell()))
             except (zlib.error, OSError) as error:
                 raise FormatError(f"{path}: the packed bytes before byte {at} are damaged: {error}") from error
-    return out, unpacker.eof
+            out.write(plain)
+    return unpacker.eof
 
 
 class _Gunzip:

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from em_assets.errors import FormatError, SourceMissingError
 from em_assets.formats.cloud_volume import read_with_cloud_volume
+from em_assets.formats.jpeg import TAIL_BYTES, check_end
 from em_assets.formats.json_tags import flatten, unflatten
 from em_assets.formats.precomputed_chunks import COMPRESSED_SUFFIXES, Cell, cells, chunk_name, open_gunzipped
 from em_assets.formats.precomputed_info import Info, Scale, Sharding, parse_info
 from em_assets.formats.precomputed_shards import shard_names
+from em_assets.formats.tensorstores import begin_tensorstore, open_tensorstore, read_tensorstore
 from em_assets.formats.trees import Tree, open_tree, parse_json
-from em_assets.formats.volume import SourceLevel, SourceVolume
-from em_assets.formats.zarr_arrays import open_tensorstore, read_tensorstore
+from em_assets.formats.volume import Finish, SourceLevel, SourceVolume
 from em_assets.model import ZYX, FloatZYX, Tag, Witness
 
 NAME = "precomputed"
@@ -120,10 +121,12 @@ def _compressor(scale: Scale) -> str | None:
 
 def _level(tree: Tree, info: Info, document: Any, index: int) -> SourceLevel:
     scale = info.scales[index]
+    reader = _ScaleReader(tree, info, document, index)
     return SourceLevel(
         shape_zyx=_zyx(scale.size_xyz),
         voxel_size_zyx_nm=_float_zyx(scale.resolution_xyz_nm),
-        read_box=_ScaleReader(tree, info, document, index).read_box,
+        read_box=reader.read_box,
+        begin_into=reader.begin_into,
         offset_zyx_nm=_offset_nm(scale, info.scales[0]),
         chunk_shape_zyx=_zyx(scale.chunk_xyz),
     )
@@ -173,14 +176,28 @@ class _ScaleReader:
 
     def read_box(self, start_zyx: ZYX, shape_zyx: ZYX) -> NDArray[Any]:
         """Voxels of a box that lies inside the scale; a chunk that is not there is an error."""
+        box = self._box(start_zyx, shape_zyx)
+        if box is None:
+            return self._read_with_cloud_volume(start_zyx, shape_zyx)
+        return read_tensorstore(self.where, box)
+
+    def begin_into(self, start_zyx: ZYX, out: NDArray[Any]) -> Finish:
+        """The same into `out`, without waiting where tensorstore reads it."""
+        z, y, x = out.shape
+        box = self._box(start_zyx, (z, y, x))
+        if box is None:
+            return lambda: np.copyto(out, self._read_with_cloud_volume(start_zyx, (z, y, x)))
+        return begin_tensorstore(self.where, box, out)
+
+    def _box(self, start_zyx: ZYX, shape_zyx: ZYX) -> Any:
+        """The box as a tensorstore; None where only cloud-volume decodes its chunks."""
         touched = cells(self.scale, start_zyx, shape_zyx)
         suffixes = self._suffixes(touched)
         # tensorstore refuses an info that has one scale in an encoding that it does not know.
         if suffixes - {"", ".gz"} or any(scale.encoding == "compresso" for scale in self.info.scales):
-            return self._read_with_cloud_volume(start_zyx, shape_zyx)
+            return None
         array = self._gunzipped(touched) if ".gz" in suffixes else self._tensorstore
-        box = tuple(slice(start, start + n) for start, n in zip(start_zyx, shape_zyx, strict=True))
-        return read_tensorstore(self.where, array[box])
+        return array[tuple(slice(start, start + n) for start, n in zip(start_zyx, shape_zyx, strict=True))]
 
     def _suffixes(self, touched: Sequence[Cell]) -> set[str]:
         """Endings of the chunk files that are touched; on a local disk each must be there."""
@@ -194,6 +211,8 @@ class _ScaleReader:
     def _suffix(self, name: str) -> str:
         for suffix in COMPRESSED_SUFFIXES:
             if self.tree.has(f"{self.scale.key}/{name}{suffix}"):
+                if suffix == "" and self.scale.encoding == "jpeg":
+                    check_end(f"{self.where}/{name}", self.tree.read_tail(f"{self.scale.key}/{name}", TAIL_BYTES))
                 return suffix
         raise FormatError(f"{self.where}: the chunk file {name} is missing, which holds voxels here; fetch it again")
 
@@ -228,9 +247,8 @@ class _ScaleReader:
 
     def _read_with_cloud_volume(self, start_zyx: ZYX, shape_zyx: ZYX) -> NDArray[Any]:
         starts = [o + s for o, s in zip(self.scale.voxel_offset_xyz, start_zyx[::-1], strict=True)]
-        box = tuple(slice(start, start + n) for start, n in zip(starts, shape_zyx[::-1], strict=True))
         path = f"precomputed://{'file://' if self.tree.is_local else ''}{self.tree.root}"
-        voxels = read_with_cloud_volume(self.where, path, self.document, self.index, box)
+        voxels = read_with_cloud_volume(self.where, path, self.document, self.index, starts, shape_zyx[::-1])
         return np.ascontiguousarray(voxels[..., 0].T)
 
 

@@ -5,9 +5,10 @@ from itertools import product
 from math import prod
 from typing import Any
 
+from em_assets.formats.jpeg import check_end
 from em_assets.formats.precomputed_info import Scale
+from em_assets.formats.tensorstores import open_tensorstore
 from em_assets.formats.trees import gunzipped
-from em_assets.formats.zarr_arrays import open_tensorstore
 from em_assets.model import ZYX
 
 Cell = tuple[int, int, int]
@@ -45,7 +46,10 @@ def open_gunzipped(where: str, scale: Scale, spec: Mapping[str, Any], info: byte
     store = tensorstore.KvStore.open({"driver": "memory"}, context=context).result()
     store["info"] = info
     for name, data in chunks.items():
-        store[f"{scale.key}/{name}"] = gunzipped(f"{where}/{name}", data, 16 * prod(scale.chunk_xyz) + 2**20)
+        plain = gunzipped(f"{where}/{name}", data, 16 * prod(scale.chunk_xyz) + 2**20)
+        if scale.encoding == "jpeg":
+            check_end(f"{where}/{name}", plain)
+        store[f"{scale.key}/{name}"] = plain
     return open_tensorstore(where, {**spec, "kvstore": {"driver": "memory"}}, context)
 
 

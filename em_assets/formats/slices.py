@@ -1,9 +1,11 @@
 """Several files of one kind: the slices of one volume, or a volume each."""
 
+import math
 import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,8 @@ from em_assets.errors import FormatError
 from em_assets.formats.binary import file_name
 from em_assets.formats.volume import SourceLevel, SourceVolume
 from em_assets.model import ZYX
+
+MOST_NAMED = 3
 
 VOXEL_SIZE_TOLERANCE = 1e-6
 """Relative; slices of one run repeat the same number, so this only forgives rounding."""
@@ -44,6 +48,41 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
     return tuple((0, int(part), part) if part[0] in "0123456789" else (1, 0, part) for part in parts)
 
 
+def hole_in_numbering(files: Sequence[str]) -> str | None:
+    """What is wrong with slices whose numbers leave some out: nobody fetched them, or they never were; None if none."""
+    missing = missing_numbers([file_name(file) for file in files])
+    if not missing:
+        return None
+    more = f" and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""
+    return (
+        f"the numbers of its {len(files)} slices leave out {', '.join(missing[:MOST_NAMED])}{more}: the slices behind "
+        "lie as many sections off; get what is missing, or keep it in mind where you measure along z"
+    )
+
+
+def missing_numbers(names: Sequence[str]) -> list[str]:
+    """Names that the numbering of these names leaves out, in order; none where they are not numbered in equal steps.
+
+    Only the one number that differs from name to name counts: `run2_z003` and `run2_z005` lack `run2_z004`. Numbers
+    that leave out more than are there (times, coordinates) number nothing.
+    """
+    parts = [re.split(r"([0-9]+)", name) for name in names]
+    if len({tuple(part[::2]) for part in parts}) != 1:
+        return []
+    places = [place for place in range(1, len(parts[0]), 2) if len({int(part[place]) for part in parts}) > 1]
+    if len(places) != 1:
+        return []
+    (place,) = places
+    held = {int(part[place]) for part in parts}
+    first, last = min(held), max(held)
+    step = math.gcd(*(number - first for number in held))
+    if (last - first) // step + 1 > 2 * len(held):
+        return []
+    width = len(next(part[place] for part in parts if int(part[place]) == first))
+    missing = [number for number in range(first, last, step) if number not in held]
+    return ["".join([*parts[0][:place], f"{number:0{width}d}", *parts[0][place + 1 :]]) for number in missing]
+
+
 def _stacked(slices: Sequence[SourceVolume]) -> SourceVolume:
     first = slices[0]
     for other in slices[1:]:
@@ -63,6 +102,7 @@ def _stacked(slices: Sequence[SourceVolume]) -> SourceVolume:
         ),
         read_box=lambda start, shape: _read_across(slices, start, shape),
         chunk_shape_zyx=first.levels[0].chunk_shape_zyx,
+        read_into=partial(_read_across_into, slices),
     )
     files = tuple(volume.files[0] for volume in slices)
     return replace(first, name=_common_name(files), levels=(level,), files=files)
@@ -70,10 +110,18 @@ def _stacked(slices: Sequence[SourceVolume]) -> SourceVolume:
 
 def _read_across(slices: Sequence[SourceVolume], start: ZYX, shape: ZYX) -> NDArray[Any]:
     out = np.empty(shape, slices[0].dtype)
-    for index in range(shape[0]):
-        level = slices[start[0] + index].levels[0]
-        out[index] = level.read_box((0, start[1], start[2]), (1, shape[1], shape[2]))[0]
+    _read_across_into(slices, start, out)
     return out
+
+
+def _read_across_into(slices: Sequence[SourceVolume], start: ZYX, out: NDArray[Any]) -> None:
+    for index in range(out.shape[0]):
+        level = slices[start[0] + index].levels[0]
+        corner, plane = (0, start[1], start[2]), out[index : index + 1]
+        if level.read_into:
+            level.read_into(corner, plane)
+        else:
+            plane[...] = level.read_box(corner, plane.shape)
 
 
 def _agreed(values: Sequence[float | None]) -> float | None:

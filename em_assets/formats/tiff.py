@@ -19,9 +19,10 @@ from em_assets.formats.tiff_axes import (
     parse_ome,
     voxel_witnesses,
 )
+from em_assets.formats.tiff_decoding import DecodedPages
 from em_assets.formats.tiff_names import compression_name
 from em_assets.formats.tiff_pages import Page, is_tiff, read_pages
-from em_assets.formats.tiff_pixels import DecodedPages, PagePixels, page_pixels, read_plain_box
+from em_assets.formats.tiff_pixels import PagePixels, page_pixels, read_plain_box
 from em_assets.formats.volume import SourceLevel, SourceVolume
 from em_assets.model import ZYX, PartialFloatZYX, Tag, Witness
 from em_assets.units import to_nm
@@ -86,7 +87,8 @@ def open_volumes(paths: Sequence[str]) -> list[SourceVolume]:
     """The volumes of these files: one each, or one for each channel, time and OME image, named `<stem>_c0_t0`.
 
     Several files with one 2-D image each are one volume of slices, in the order given. Thumbnails and masks among the
-    pages are left out. Uncompressed strips are read row by row; other pages are decoded whole, the last 256 MB kept.
+    pages are left out. Uncompressed strips are read row by row; of other pages the strips and tiles that are asked for
+    are decoded, the last 256 MB kept.
 
     Raises
     ------
@@ -207,12 +209,17 @@ def _volume(opened: _File, stack: Stack, name: str, decoded: DecodedPages) -> So
     dtype = planes[0].dtype.newbyteorder("=")
 
     def read(start_zyx: ZYX, shape_zyx: ZYX) -> NDArray[Any]:
-        chosen = planes[start_zyx[0] : start_zyx[0] + shape_zyx[0]]
-        return _read_planes(opened.path, chosen, start_zyx[1:], shape_zyx[1:], decoded)
+        out = np.empty(shape_zyx, dtype)
+        read_into(start_zyx, out)
+        return out
+
+    def read_into(start_zyx: ZYX, out: NDArray[Any]) -> None:
+        chosen = planes[start_zyx[0] : start_zyx[0] + out.shape[0]]
+        _read_planes(opened.path, chosen, start_zyx[1:], out, decoded)
 
     size = _voxel_size_zyx_nm(voxel_witnesses(opened.pages[0].values, opened.imagej, opened.ome, stack.image))
     chunks = (1, *planes[0].segment_yx)
-    level = SourceLevel((len(planes), height, width), size, read, chunk_shape_zyx=chunks)
+    level = SourceLevel((len(planes), height, width), size, read, chunk_shape_zyx=chunks, read_into=read_into)
     compressor = compression_name(planes[0].compression)
     return SourceVolume(name, NAME, dtype, (level,), (opened.path,), compressor=compressor)
 
@@ -221,19 +228,15 @@ def _read_planes(
     path: str,
     planes: Sequence[PagePixels],
     start_yx: tuple[int, int],
-    extent_yx: tuple[int, int],
+    out: NDArray[Any],
     decoded: DecodedPages,
-) -> NDArray[Any]:
-    (y, x), (height, width) = start_yx, extent_yx
-    out = np.empty((len(planes), height, width), planes[0].dtype.newbyteorder("="))
+) -> None:
     with open_binary(path) as file:
-        for index, pixels in enumerate(planes):
-            out[index] = (
-                read_plain_box(file, pixels, start_yx, extent_yx)
-                if pixels.is_plain
-                else decoded.page(pixels)[y : y + height, x : x + width]
-            )
-    return out
+        for plane, pixels in zip(out, planes, strict=True):
+            if pixels.is_plain:
+                read_plain_box(file, pixels, start_yx, plane)
+            else:
+                plane[...] = decoded.read_box(pixels, start_yx, (plane.shape[0], plane.shape[1]))
 
 
 def _voxel_size_zyx_nm(found: Sequence[Witness]) -> PartialFloatZYX:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from em_assets.errors import FormatError
+from em_assets.formats.tiff_makers import maker_sizes
 from em_assets.model import Tag, Witness
 from em_assets.units import is_length, to_nm
 
@@ -25,8 +26,8 @@ MAX_ITEMS = 10_000
 OME_LENGTH_UNIT = "µm"
 """What the OME schema says of a physical size without a unit."""
 
-_DISPLAY_DPI = frozenset({1, 72, 96, 100, 150, 200, 300, 600, 1200})
-"""Dots per inch of screens and printers: what programs write when nobody calibrated anything."""
+_COARSEST_NM = 1000
+"""25,400 dots per inch are beyond every screen, printer and scanner, for which programs write a resolution."""
 
 _RESOLUTION_UNITS = {2: "inch", 3: "cm"}
 _PIXELS = "Image.{}.Pixels.0"
@@ -151,9 +152,9 @@ def voxel_witnesses(
 ) -> list[Witness]:
     """What a file says of its voxel size; `ome` are the OME-XML's tags by path.
 
-    A resolution of 1, or one of a screen or printer, is a program's default and witnesses nothing.
+    A resolution that a screen or printer could have says how large to show the image, and nothing of the specimen.
     """
-    found = _ome_sizes(ome, image) or _imagej_sizes(page, imagej) or _resolution_sizes(page)
+    found = _ome_sizes(ome, image) or _imagej_sizes(page, imagej) or maker_sizes(page) or _resolution_sizes(page)
     return [witness for witness in found if to_nm(witness.value, witness.unit) is not None]
 
 
@@ -282,7 +283,8 @@ def _resolution_sizes(page: Mapping[str, Any]) -> list[Witness]:
     found = []
     for axis, tag in (("x", "XResolution"), ("y", "YResolution")):
         size = _pixel_size(page.get(tag))
-        if size is None or unit is None or round(1 / size, 3) in ({1} if unit == "cm" else _DISPLAY_DPI):
+        size_nm = None if size is None else to_nm(size, unit)
+        if size is None or size_nm is None or size_nm > _COARSEST_NM:
             continue
         raw = "/".join(str(part) for part in page[tag])
         found.append(Witness(f"voxel_size_{axis}_nm", size, unit, f"page 0: {tag}", raw))

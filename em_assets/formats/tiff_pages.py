@@ -302,7 +302,8 @@ def _slot(order: str, number: int, kind: int, count: int, place: int, *, is_one:
     size = _SIZES.get(kind, 0) * count
     is_blob = kind in _BLOBS and size > MAX_BLOB_BYTES
     code = "" if is_blob or kind not in _CODES else order + _CODES[kind]
-    decode = None if is_blob else _decoder(order, number, kind, count, is_one=is_one)
+    # More than a file may have is refused before it is read, so there is nothing to decode (and no `struct` so long).
+    decode = None if is_blob or size > MAX_TAG_BYTES else _decoder(order, number, kind, count, is_one=is_one)
     return Slot(number, tag_name(number), type_name(kind), count, place, size, is_blob, code, decode)
 
 

@@ -1,23 +1,17 @@
 """Where a TIFF page keeps its pixels, checked against the file, and how they are read box by box."""
 
-import struct
-import threading
-from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from em_assets.errors import FormatError, UnsupportedDataError
-from em_assets.formats.binary import BinaryFile, open_binary, read_rows
+from em_assets.formats.binary import BinaryFile, fill_rows
 from em_assets.formats.tiff_pages import Page
 
-CACHE_BYTES = 256 * 2**20
-"""Decoded pages that are kept for the next box; the last one is kept whatever its size."""
-
-MAX_PAGE_BYTES = 8 * 2**30
-"""A compressed page is decoded whole, so a larger one is refused."""
+MAX_SEGMENT_BYTES = 2**30
+"""A compressed strip or tile is decoded whole, so a larger one is refused."""
 
 _KINDS = {1: "uint", 2: "int", 3: "float", 4: "uint"}
 _DTYPES = {f"uint{bits}" for bits in (8, 16, 32, 64)} | {f"int{bits}" for bits in (8, 16, 32, 64)}
@@ -27,7 +21,7 @@ _COLOURS = {2: "RGB colour", 3: "palette colour", 5: "CMYK colour", 6: "YCbCr co
 
 @dataclass(frozen=True)
 class PagePixels:
-    """One page's pixels: `dtype` is the file's, `segments` are strips (whole rows) or tiles."""
+    """One page's pixels: `dtype` is the file's, segments are strips (whole rows) or tiles, of `sizes` bytes."""
 
     index: int
     offset: int
@@ -35,6 +29,7 @@ class PagePixels:
     dtype: np.dtype[Any]
     segment_yx: tuple[int, int]
     offsets: NDArray[np.int64]
+    sizes: NDArray[np.int64]
     compression: int
     is_plain: bool
 
@@ -79,18 +74,20 @@ def page_pixels(file: BinaryFile, page: Page) -> PagePixels:
     if min(segment) < 1:
         raise FormatError(f"{file.path}: {page}: strips or tiles of 1 or more pixels expected, found {segment} (y, x)")
     is_plain = compression == 1 and not is_tiled and _integer(file, page, 266, 1) == 1
-    pixels = PagePixels(page.index, page.offset, shape, dtype, segment, np.zeros(0, np.int64), compression, is_plain)
-    if not is_plain and max(pixels.size_bytes, segment[0] * segment[1] * dtype.itemsize) > MAX_PAGE_BYTES:
+    none = np.zeros(0, np.int64)
+    pixels = PagePixels(page.index, page.offset, shape, dtype, segment, none, none, compression, is_plain)
+    if not is_plain and segment[0] * segment[1] * dtype.itemsize > MAX_SEGMENT_BYTES:
         raise UnsupportedDataError(
-            f"{file.path}: {page}: a compressed or tiled page of {pixels.size_bytes} bytes is too large"
+            f"{file.path}: {page}: compressed strips or tiles of at most {MAX_SEGMENT_BYTES} bytes expected, found "
+            f"{segment} (y, x) {dtype.name}: write it anew in smaller ones"
         )
     if is_plain and pixels.size_bytes > file.size:
         raise FormatError(
             f"{file.path}: {page}: {pixels.size_bytes} bytes of pixels expected, the file has {file.size}: cut short; "
             "fetch it again"
         )
-    offsets = _checked_offsets(file, page, pixels, is_tiled=is_tiled)
-    return PagePixels(page.index, page.offset, shape, dtype, segment, offsets, compression, is_plain)
+    offsets, sizes = _checked_places(file, page, pixels, is_tiled=is_tiled)
+    return replace(pixels, offsets=offsets, sizes=sizes)
 
 
 def dtype_name(path: str, page: Page) -> str:
@@ -121,12 +118,9 @@ def dtype_name(path: str, page: Page) -> str:
     return name
 
 
-def read_plain_box(
-    file: BinaryFile, pixels: PagePixels, start_yx: tuple[int, int], extent_yx: tuple[int, int]
-) -> NDArray[Any]:
-    """A box of an uncompressed page in strips: only its rows are read, neighbouring strips at once."""
-    out = np.empty(extent_yx, pixels.dtype.newbyteorder("="))
-    first, end = start_yx[0], start_yx[0] + extent_yx[0]
+def read_plain_box(file: BinaryFile, pixels: PagePixels, start_yx: tuple[int, int], out: NDArray[Any]) -> None:
+    """Fill a box (y, x) of an uncompressed page in strips: only its rows are read, neighbouring strips at once."""
+    first, end = start_yx[0], start_yx[0] + out.shape[0]
     rows = pixels.segment_yx[0]
     row = first
     while row < end:
@@ -135,68 +129,15 @@ def read_plain_box(
             last += 1
         stop = min(end, (last + 1) * rows)
         at = int(pixels.offsets[strip]) + (row - strip * rows) * pixels.row_bytes
-        block = (stop - row, pixels.shape_yx[1])
-        out[row - first : stop - first] = read_rows(
-            file, at, pixels.dtype, block, (start_yx[1], extent_yx[1]), f"strip {strip} of page {pixels.index}"
-        )
+        rows_out, what = out[row - first : stop - first], f"strip {strip} of page {pixels.index}"
+        fill_rows(file, at, pixels.dtype, pixels.shape_yx[1], start_yx[1], rows_out, what)
         row = stop
-    return out
 
 
-class DecodedPages:
-    """Pages of one file, decoded whole by tifffile and kept while they fit; safe to share between threads."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self._lock = threading.Lock()
-        self._pages: OrderedDict[int, NDArray[Any]] = OrderedDict()
-
-    def page(self, pixels: PagePixels) -> NDArray[Any]:
-        """A page in native byte order.
-
-        Raises
-        ------
-        FormatError
-            Its compressed bytes are damaged, or no decoder knows them.
-        """
-        with self._lock:
-            if pixels.offset not in self._pages:
-                self._pages[pixels.offset] = _decoded(self.path, pixels)
-                while len(self._pages) > 1 and sum(page.nbytes for page in self._pages.values()) > CACHE_BYTES:
-                    self._pages.popitem(last=False)
-            self._pages.move_to_end(pixels.offset)
-            return self._pages[pixels.offset]
-
-
-def _decoded(path: str, pixels: PagePixels) -> NDArray[Any]:
-    import tifffile
-
-    with open_binary(path) as file:
-        try:
-            # _multifile: an OME-TIFF may name other files, which must not be opened on its word.
-            tif = tifffile.TiffFile(file.stream, name=path, _multifile=False)
-            tif.filehandle.seek(pixels.offset)
-            array = np.asarray(tifffile.TiffPage(tif, index=pixels.index).asarray(maxworkers=1))
-        except (
-            ValueError,
-            RuntimeError,
-            LookupError,
-            TypeError,
-            OSError,
-            EOFError,
-            struct.error,
-            MemoryError,
-        ) as error:
-            raise FormatError(f"{path}: page {pixels.index} cannot be decoded: {error}") from error
-    if array.shape != pixels.shape_yx or array.dtype != pixels.dtype.newbyteorder("="):
-        raise FormatError(
-            f"{path}: page {pixels.index}: {pixels.shape_yx} (y, x) {pixels.dtype.name} expected, it decodes to "
-            f"{array.shape} {array.dtype}"
-        )
-    return array
-
-
-def _checked_offsets(file: BinaryFile, page: Page, pixels: PagePixels, *, is_tiled: bool) -> NDArray[np.int64]:
+def _checked_places(
+    file: BinaryFile, page: Page, pixels: PagePixels, *, is_tiled: bool
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Offset and size of every segment, all of them inside the file."""
     (height, width), (rows, columns) = pixels.shape_yx, pixels.segment_yx
     n_segments = -(-height // rows) * -(-width // columns)
     kind, offset_tag, count_tag = ("tile", 324, 325) if is_tiled else ("strip", 273, 279)
@@ -224,7 +165,7 @@ def _checked_offsets(file: BinaryFile, page: Page, pixels: PagePixels, *, is_til
                 f"{file.path}: {page}: {kind} {first} of {n_segments} {problem} ({counts[first]} bytes at byte "
                 f"{offsets[first]}; the file has {file.size}): it is cut short or was never finished; fetch it again"
             )
-    return offsets.astype(np.int64)
+    return offsets.astype(np.int64), counts.astype(np.int64)
 
 
 def _positions(file: BinaryFile, page: Page, number: int, n_segments: int, kind: str) -> NDArray[np.uint64]:

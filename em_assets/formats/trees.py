@@ -1,5 +1,6 @@
 """Small files of a marked folder, on a local disk or behind a URL; and words for bytes that are none of it."""
 
+import io
 import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -128,6 +129,22 @@ class Tree:
         check_name(self.root, name)
         try:
             return (Path(self.root) / name).read_bytes()
+        except OSError as error:
+            raise FormatError(f"{self.locate(name)}: cannot be read: {error.strerror}") from error
+
+    def read_tail(self, name: str, n_bytes: int) -> bytes:
+        """The last bytes of a file on a local disk; all of them where there are fewer.
+
+        Raises
+        ------
+        FormatError
+            It cannot be read.
+        """
+        check_name(self.root, name)
+        try:
+            with (Path(self.root) / name).open("rb") as file:
+                file.seek(max(0, file.seek(0, io.SEEK_END) - n_bytes))
+                return file.read()
         except OSError as error:
             raise FormatError(f"{self.locate(name)}: cannot be read: {error.strerror}") from error
 

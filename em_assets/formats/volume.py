@@ -14,6 +14,41 @@ from em_assets.model import ZYX, Content, FloatZYX, PartialFloatZYX
 ReadBox = Callable[[ZYX, ZYX], NDArray[Any]]
 """Reads the box (start_zyx, shape_zyx), which lies inside the level, as a fresh C-ordered array."""
 
+ReadInto = Callable[[ZYX, NDArray[Any]], None]
+"""Fills an array, C-ordered and in the volume's dtype, with the box that starts there and lies inside the level."""
+
+
+@dataclass(frozen=True)
+class StoredChunks:
+    """The chunks of a level as they are stored, each a run of bytes of its own.
+
+    Attributes
+    ----------
+    codec
+        In the words of the settings, `zstd-1`.
+    shape_zyx
+        Of a chunk; one that reaches beyond the level's end is stored whole.
+    fill_value
+        Of the voxels of a chunk that is not there.
+    read
+        The bytes of a chunk by its index; None for one that is not there.
+    locate
+        Where it is, for messages.
+    """
+
+    codec: str
+    shape_zyx: ZYX
+    fill_value: int | float
+    read: Callable[[ZYX], bytes | None]
+    locate: Callable[[ZYX], str]
+
+
+Finish = Callable[[], None]
+"""Waits for a read that was begun, and raises what went wrong with it."""
+
+BeginInto = Callable[[ZYX, NDArray[Any]], Finish]
+"""Begins to fill an array, as `ReadInto` does, and returns before it is full."""
+
 UNKNOWN_VOXEL_SIZE: PartialFloatZYX = (None, None, None)
 
 
@@ -33,6 +68,10 @@ class SourceLevel:
         What the file stores, compresses and reads at once; None where it has no such thing.
     read_box
         Reads a box inside the level, without checking it.
+    read_into
+        The same into memory that is there already, by any number of threads; None where a source cannot.
+    stored
+        Its chunks, where they can be had as they are; None where not.
     """
 
     shape_zyx: ZYX
@@ -40,6 +79,9 @@ class SourceLevel:
     read_box: ReadBox
     offset_zyx_nm: FloatZYX = (0.0, 0.0, 0.0)
     chunk_shape_zyx: ZYX | None = None
+    read_into: ReadInto | None = None
+    begin_into: BeginInto | None = None
+    stored: StoredChunks | None = None
 
 
 @dataclass(frozen=True)

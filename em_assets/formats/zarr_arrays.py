@@ -2,26 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from math import prod
 from typing import Any, NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
-from em_assets.errors import FormatError, SourceError, SourceMissingError, SourceUnreachableError, UnsupportedDataError
+from em_assets.errors import FormatError, UnsupportedDataError
+from em_assets.formats.tensorstores import open_tensorstore
 from em_assets.formats.trees import Tree
 
 MAX_DIMENSIONS = 8
 MAX_EXTENT = 2**60
 MAX_CHUNK_BYTES = 2**30
 """A chunk is decoded whole: a larger one ends the process on a small machine instead of raising."""
-
-CACHE_BYTES = 64 * 2**20
-"""Decoded chunks that neighbouring reads share; small, because a volume is read once, slab by slab."""
-
-TENSORSTORE_ERRORS = (ValueError, OSError, RuntimeError, NotImplementedError, IndexError, TypeError)
-"""What tensorstore raises; a body is a single call, so that nothing of ours hides among them."""
 
 _V3_TYPES = {f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)} | {
     "float16",
@@ -103,39 +96,6 @@ def open_array(tree: Tree, node: str, info: ArrayInfo, *, is_fill_allowed: bool 
     )
 
 
-def open_tensorstore(where: str, spec: Mapping[str, Any], context: Any = None) -> Any:
-    """A tensorstore for reading; without a context of its own in the one that bounds memory and retries.
-
-    Raises
-    ------
-    FormatError
-        It cannot be opened; the message names the place.
-    """
-    import tensorstore
-
-    try:
-        return tensorstore.open(dict(spec), read=True, context=context or _context()).result()
-    except TENSORSTORE_ERRORS as error:
-        raise _failure(where, error) from error
-
-
-def read_tensorstore(where: str, array: Any) -> NDArray[Any]:
-    """All voxels of a tensorstore (usually a box of one), fresh and in C order.
-
-    Raises
-    ------
-    FormatError
-        A chunk is broken or, where that matters, missing.
-    SourceError
-        A server does not answer, or does not give the chunk to the public.
-    """
-    try:
-        voxels: NDArray[Any] = array.read(order="C").result()
-    except TENSORSTORE_ERRORS as error:
-        raise _failure(where, error) from error
-    return voxels
-
-
 def whole_numbers(
     where: str, name: str, value: Any, *, least: int, most: int, count: int | None = None
 ) -> tuple[int, ...]:
@@ -165,6 +125,24 @@ def check_chunk_bytes(where: str, chunk_shape: Sequence[int], dtype: np.dtype[An
         raise FormatError(
             f"{where}: at most {MAX_CHUNK_BYTES} bytes a chunk expected, found {tuple(chunk_shape)} {dtype}"
         )
+
+
+def v3_codec(where: str, codec: Any) -> tuple[str, dict[str, Any]]:
+    """Name and configuration of a codec of zarr v3, which may be written as its name alone.
+
+    Raises
+    ------
+    FormatError
+        It is neither.
+    """
+    if isinstance(codec, str):
+        return codec, {}
+    if not isinstance(codec, dict) or not isinstance(codec.get("name"), str):
+        _bad_codec(where, codec)
+    configuration = codec.get("configuration", {})
+    if not isinstance(configuration, dict):
+        _bad_codec(where, codec)
+    return codec["name"], configuration
 
 
 def _v2(where: str, document: dict[str, Any]) -> ArrayInfo:
@@ -261,7 +239,7 @@ def _v3_codecs(where: str, codecs: Any, chunks: tuple[int, ...]) -> tuple[tuple[
     if not isinstance(codecs, list):
         _bad_codec(where, codecs)
     for codec in codecs:
-        name, configuration = _v3_codec(where, codec)
+        name, configuration = v3_codec(where, codec)
         if name == "transpose":
             order = _transposed(where, order, configuration.get("order"))
         elif name == "sharding_indexed":
@@ -273,17 +251,6 @@ def _v3_codecs(where: str, codecs: Any, chunks: tuple[int, ...]) -> tuple[tuple[
         elif name not in ("bytes", "crc32c"):
             texts.append(_codec_text(where, name, configuration))
     return chunks, ", ".join(texts) or None
-
-
-def _v3_codec(where: str, codec: Any) -> tuple[str, dict[str, Any]]:
-    if isinstance(codec, str):
-        return codec, {}
-    if not isinstance(codec, dict) or not isinstance(codec.get("name"), str):
-        _bad_codec(where, codec)
-    configuration = codec.get("configuration", {})
-    if not isinstance(configuration, dict):
-        _bad_codec(where, codec)
-    return codec["name"], configuration
 
 
 def _transposed(where: str, order: list[int], by: Any) -> list[int]:
@@ -314,20 +281,3 @@ def _codec_text(where: str, name: Any, configuration: Mapping[str, Any]) -> str:
         )
     settings = {key: value for key, value in configuration.items() if key not in ("id", "checksum")}
     return f"{_CODEC_NAMES.get(name, name.capitalize())}({', '.join(f'{k}={v!r}' for k, v in settings.items())})"
-
-
-@lru_cache(maxsize=1)
-def _context() -> Any:
-    import tensorstore
-
-    retries = {"max_retries": 4, "initial_delay": "200ms", "max_delay": "5s"}
-    return tensorstore.Context({"cache_pool": {"total_bytes_limit": CACHE_BYTES}, "http_request_retries": retries})
-
-
-def _failure(where: str, error: Exception) -> FormatError | SourceError:
-    reason = str(error).split(" [tensorstore_spec=")[0].split(" [http_response_body=")[0]
-    if reason.startswith(("ABORTED", "UNAVAILABLE", "DEADLINE_EXCEEDED")):
-        return SourceUnreachableError(f"{where}: no answer: {reason:.300}")
-    if reason.startswith(("PERMISSION_DENIED", "UNAUTHENTICATED")):
-        return SourceMissingError(f"{where}: not there, or not public: {reason:.300}")
-    return FormatError(f"{where}: cannot be read, so fetch it again: {reason:.300}")

@@ -3,6 +3,7 @@ import gzip
 import json
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,16 @@ def test_a_packed_map_is_read_and_a_cut_or_padded_one_is_not(tmp_path: Path, suf
     path.write_bytes(pack(plain + b"more"))
     with pytest.raises(FormatError, match="unpacks to more"):
         whole(path)
+
+
+def test_a_packed_map_is_read_by_many_threads_at_once(tmp_path: Path) -> None:
+    array = noise((40, 50, 60), "int16")
+    path = tmp_path / "a.mrc.gz"
+    path.write_bytes(gzip.compress(written(tmp_path / "a.mrc", array).read_bytes()))
+    (volume,) = mrc.open_volumes([str(path)])
+    with ThreadPoolExecutor(8) as pool:
+        planes = list(pool.map(lambda z: volume.read((z, 3, 4), (1, 40, 50)), range(40)))
+    assert np.array_equal(np.concatenate(planes), array[:, 3:43, 4:54])
 
 
 def test_a_bomb_is_unpacked_no_further_than_declared(tmp_path: Path) -> None:

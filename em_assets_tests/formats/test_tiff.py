@@ -137,7 +137,7 @@ def test_a_real_file_gives_what_independent_readers_agree_on(shared: Path, name:
         ("derived/fib25_big.tif", (None, None, None)),
         ("tiff/test_loading_image_saved_with_imageJ_stack.tif", (2500.0, 168.67471098853332, 168.67471098853332)),
         ("tiff/test_loading_image_saved_with_imageJ_no_scale.tif", (None, None, None)),
-        ("tiff/test_loading_image_saved_with_DM_stack.tif", (None, None, None)),
+        ("tiff/test_loading_image_saved_with_DM_stack.tif", (None, 1686.7400407791138, 168.67400705814362)),
         ("tiff/predictor-3-gray-f32.tif", (None, None, None)),
     ],
 )
@@ -293,6 +293,8 @@ def test_fewer_pages_than_imagej_promises_are_refused(tmp_path: Path) -> None:
         ((1, 1), "CENTIMETER", (None, None, None)),
         ((72, 72), "INCH", (None, None, None)),
         ((300, 300), "INCH", (None, None, None)),
+        ((93, 64), "INCH", (None, None, None)),
+        ((4800, 4800), "INCH", (None, None, None)),
         ((1e6, 1e6), "NONE", (None, None, None)),
     ],
 )
