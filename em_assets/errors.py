@@ -61,7 +61,7 @@ class VolumeChoiceError(UsageError):
     """A volume must be chosen, or the chosen one does not exist; the message lists the choices."""
 
 
-class OutOfBoundsError(UsageError):
+class OutOfBoundsError(UsageError, IndexError):
     """A box reaches outside its volume."""
 
 

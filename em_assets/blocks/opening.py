@@ -1,9 +1,8 @@
 """From a name, a path or a URL to the volume that is meant."""
 
 import warnings
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import SupportsIndex
 
 from em_assets import datasets
 from em_assets import settings as settings_module
@@ -12,10 +11,10 @@ from em_assets.catalog.schemas import CONFLICTS, RECORD
 from em_assets.catalog.tables import conflicts_of_table, read_table, records_of_table
 from em_assets.datasets import Dataset
 from em_assets.datasets.opening import open_raw
-from em_assets.errors import NotBuiltError, OutOfBoundsError, UnknownDatasetError, UsageError, shown_url
+from em_assets.errors import NotBuiltError, UnknownDatasetError, UsageError, shown_url
 from em_assets.formats import open_path
 from em_assets.formats.trees import disk_errors
-from em_assets.formats.volume import SourceVolume
+from em_assets.keeping import bring, bring_raw
 from em_assets.model import PartialFloatZYX, known
 from em_assets.settings import Settings
 from em_assets.sources.manifest import read_manifest
@@ -67,28 +66,16 @@ def open_volume(
     found = None
     if isinstance(ref, str) and "/" not in ref:
         found = _open_named(ref, volume, settings or settings_module.load())
-    found = found or _open_path(str(ref), volume)
-    if not isinstance(level, SupportsIndex) or not 0 <= level < len(found.source.levels):
-        raise OutOfBoundsError(f"{found.url}: no level {level!r}; there are {len(found.source.levels)}, counted from 0")
-    return VolumeDataset(found.name, found.url, found.source, level, found.voxel_size_zyx_nm)
+    return (found or _open_path(str(ref), volume)).at_level(level)
 
 
-@dataclass(frozen=True)
-class _Found:
-    """A volume before its level is chosen."""
-
-    name: str
-    url: str
-    source: SourceVolume
-    voxel_size_zyx_nm: PartialFloatZYX
-
-
-def _open_named(name: str, volume: str | None, settings: Settings) -> _Found | None:
+def _open_named(name: str, volume: str | None, settings: Settings) -> VolumeDataset | None:
     """A dataset's volume; None where the name is that of a file or folder here and of no dataset."""
     registered = datasets.load(settings)
     if name in registered:
         found = _open_dataset(registered[name], volume, settings)
-        _warn_of_dispute(name, found, settings)
+        if found.dispute:
+            warnings.warn(f"{name}, {found.name}: {found.dispute}; it counts as unknown", stacklevel=3)
         return found
     with disk_errors(name):
         if Path(name).exists():
@@ -96,34 +83,67 @@ def _open_named(name: str, volume: str | None, settings: Settings) -> _Found | N
     raise UnknownDatasetError(f"{name!r} is no dataset and no path here; datasets: {', '.join(registered)}")
 
 
-def _open_dataset(dataset: Dataset, volume: str | None, settings: Settings) -> _Found:
+def _open_dataset(dataset: Dataset, volume: str | None, settings: Settings) -> VolumeDataset:
     """The committed volume where there is one, else the raw files' own."""
+    bring(settings, dataset.name)
     committed = store.committed_volumes(settings.volumes_dir(dataset.name))
     if committed and (volume is None or volume in committed):
-        return _of_commit(choose(committed, volume, dataset.name))
+        return _of_dataset(choose(committed, volume, dataset.name), dataset.name, settings)
     files = read_manifest(settings.raw_dir(dataset.name))
     if files is None:
         if committed:
-            return _of_commit(choose(committed, volume, dataset.name))
+            return _of_dataset(choose(committed, volume, dataset.name), dataset.name, settings)
         raise NotBuiltError(f"{dataset.name} is not fetched yet: em-assets fetch {dataset.name}")
+    bring_raw(settings, dataset.name)
     chosen = choose(by_name(open_raw(dataset, settings.raw_dir(dataset.name), files)), volume, dataset.name)
     size = _recorded_voxel_size(dataset.name, chosen.name, settings) or chosen.source.voxel_size_zyx_nm
-    return _Found(chosen.name, chosen.source.files[0], chosen.source, size)
+    return VolumeDataset(
+        name=chosen.name,
+        url=chosen.source.files[0],
+        source=chosen.source,
+        level=0,
+        finest_voxel_size_zyx_nm=size,
+        reopen=partial(_open_dataset, dataset, chosen.name, settings),
+        dataset=dataset.name,
+        dispute="" if known(size) else _dispute(dataset.name, chosen.name, settings),
+    )
 
 
-def _of_commit(committed: CommittedVolume) -> _Found:
+def _of_dataset(committed: CommittedVolume, dataset: str, settings: Settings) -> VolumeDataset:
+    is_known = known(committed.commit.voxel_size_zyx_nm)
+    return _of_commit(committed, dataset, "" if is_known else _dispute(dataset, committed.folder.name, settings))
+
+
+def _of_commit(committed: CommittedVolume, dataset: str | None = None, dispute: str = "") -> VolumeDataset:
     source = open_committed(committed)
-    return _Found(source.name, str(committed.path), source, committed.commit.voxel_size_zyx_nm)
+    return VolumeDataset(
+        name=source.name,
+        url=str(committed.path),
+        source=source,
+        level=0,
+        finest_voxel_size_zyx_nm=committed.commit.voxel_size_zyx_nm,
+        reopen=partial(_of_commit, committed, dataset, dispute),
+        dataset=dataset,
+        committed=committed,
+        dispute=dispute,
+    )
 
 
-def _open_path(path: str, volume: str | None) -> _Found:
+def _open_path(path: str, volume: str | None) -> VolumeDataset:
     folder = None if "://" in path else settings_module.absolute(Path(path))
     with disk_errors(path):
         committed = store.resolve(folder) if folder and folder.is_dir() else None
     if committed:
         return _of_commit(choose({committed.folder.name: committed}, volume, path))
     source = choose(by_name(open_path(path)), volume, path)
-    return _Found(source.name, shown_url(path), source, source.voxel_size_zyx_nm)
+    return VolumeDataset(
+        name=source.name,
+        url=shown_url(path),
+        source=source,
+        level=0,
+        finest_voxel_size_zyx_nm=source.voxel_size_zyx_nm,
+        reopen=partial(_open_path, str(folder or path), source.name),
+    )
 
 
 def _recorded_voxel_size(dataset: str, volume: str, settings: Settings) -> PartialFloatZYX | None:
@@ -135,18 +155,16 @@ def _recorded_voxel_size(dataset: str, volume: str, settings: Settings) -> Parti
     return next((row.voxel_size_zyx_nm for row in records_of_table(table) if row.volume == volume), None)
 
 
-def _warn_of_dispute(dataset: str, found: _Found, settings: Settings) -> None:
-    if known(found.voxel_size_zyx_nm):
-        return
+def _dispute(dataset: str, volume: str, settings: Settings) -> str:
+    """Who says what of a voxel size that no rule decides; "" where nobody disagrees."""
     try:
         table = read_table(settings.metadata_dir(dataset) / "conflicts.parquet", CONFLICTS)
     except NotBuiltError:
-        return
-    for conflict in conflicts_of_table(table):
-        is_of_volume = conflict.volume in (None, found.name)
-        if is_of_volume and conflict.field.startswith("voxel_size") and not conflict.is_settled:
-            warnings.warn(
-                f"{dataset}, {found.name}: {conflict.field} is {conflict.value} according to {conflict.said_by} and "
-                f"{conflict.other_value} according to {conflict.other_said_by}; it counts as unknown",
-                stacklevel=4,
-            )
+        return ""
+    said = [
+        f"{conflict.field} is {conflict.value} according to {conflict.said_by} and {conflict.other_value} "
+        f"according to {conflict.other_said_by}"
+        for conflict in conflicts_of_table(table)
+        if conflict.volume in (None, volume) and conflict.field.startswith("voxel_size") and not conflict.is_settled
+    ]
+    return "; ".join(said)
