@@ -1,28 +1,46 @@
 """`em-assets fetch`: the graph for the named datasets, then the checks' results and the catalog as tables."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from em_assets.catalog.holdings import describe
 from em_assets.datasets import load
+from em_assets.errors import shown_url
 from em_assets.settings import Settings
+from em_assets.sources.progress import Progress, watched_by
 from em_assets.terminal import print_json, show_rows, size, voxel_size
 
 if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+
     from em_assets.defs.runs import CheckOutcome, RunOutcome
 
 
-def fetch_datasets(names: Sequence[str], settings: Settings, *, is_json: bool) -> int:
-    """Materialize each dataset and then the catalog; 0, or 1 where a run or a blocking check failed."""
+def fetch_datasets(
+    names: Sequence[str],
+    settings: Settings,
+    *,
+    is_json: bool,
+    locked: bool = False,
+    adopt_from: Path | None = None,
+) -> int:
+    """Materialize each dataset and then the catalog; 0, or 1 where a run or a blocking check failed.
+
+    `locked` and `adopt_from` are as for `sources.acquire`.
+    """
     # Dagster takes seconds to import: only those who run it wait for it.
     from em_assets.definitions import defs
     from em_assets.defs.home import instance
     from em_assets.defs.runs import run_catalog, run_datasets
 
     outcomes = []
-    with instance(settings) as dagster, _origin_served(settings):
-        for name, outcome in zip(names, run_datasets(names, defs, dagster, before=_say), strict=True):
+    with instance(settings) as dagster, _origin_served(settings), transfers_shown():
+        runs = run_datasets(names, defs, dagster, before=_say, locked=locked, adopt_from=adopt_from)
+        for name, outcome in zip(names, runs, strict=True):
             outcomes.append(outcome)
             _say(f"{name}: {'FAILED: ' + str(outcome.error) if not outcome.is_success else 'done'}")
         _say("catalog")
@@ -56,23 +74,79 @@ def volume_rows(described: Sequence[dict[str, Any]]) -> list[dict[str, object]]:
     ]
 
 
+@contextmanager
+def transfers_shown() -> Iterator[None]:
+    """Show transfers as bars on stderr: bytes, rate, time left. Where that is no terminal the log's lines say it."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars, watched_by(_Bars(bars)):
+        yield
+
+
+class _Bars:
+    """A bar for each transfer."""
+
+    def __init__(self, bars: "Bars") -> None:
+        self._bars = bars
+        self._tasks: dict[int, TaskID] = {}
+
+    def began(self, progress: Progress) -> None:
+        """Draw a bar."""
+        self._tasks[id(progress)] = self._bars.add_task(_transfer(progress), total=progress.total_bytes or None)
+
+    def moved(self, progress: Progress) -> None:
+        """Move it."""
+        task = self._tasks[id(progress)]
+        self._bars.update(task, completed=progress.done_bytes, description=_transfer(progress))
+
+    def ended(self, progress: Progress) -> None:
+        """Take it away, as it was in the end."""
+        self._bars.refresh()
+        self._bars.remove_task(self._tasks.pop(id(progress)))
+
+
+def _transfer(progress: Progress) -> str:
+    from rich.markup import escape
+
+    return f"{escape(shown_url(progress.what))}, {progress.done_files} of {progress.n_files} files"
+
+
 def _show(outcomes: Sequence["RunOutcome"], described: Sequence[dict[str, Any]], settings: Settings) -> None:
     show_rows([_check_row(check) for outcome in outcomes for check in outcome.checks], title="Checks")
     show_rows(volume_rows(described), title="Catalog")
     failed = [outcome for outcome in outcomes if outcome.is_failed]
     for outcome in failed:
         sys.stdout.write(f"FAILED {outcome.dataset}: {outcome.error or 'a blocking check failed'}\n")
-    sys.stdout.write(f"{_fetched_in_words(outcomes)}\nStore: {settings.store} (origin: {settings.origin})\n")
+    sys.stdout.write(f"{_fetched_in_words(outcomes)}\nStore: {settings.address} (origin: {settings.origin})\n")
 
 
 def _fetched_in_words(outcomes: Sequence["RunOutcome"]) -> str:
     files = sum(outcome.fetched_files for outcome in outcomes)
     kept = sum(outcome.kept_files for outcome in outcomes)
-    if not files:
+    otherwise = [
+        f"{count} {how}"
+        for how, count in (
+            ("adopted", sum(outcome.adopted_files for outcome in outcomes)),
+            ("referenced where they lie", sum(outcome.referenced_files for outcome in outcomes)),
+        )
+        if count
+    ]
+    if not files and not otherwise:
         return f"Nothing fetched: all {kept} files were held already and their sources are unchanged."
-    return (
-        f"Fetched {files} files, {size(sum(outcome.fetched_bytes for outcome in outcomes))}; {kept} were held already."
-    )
+    fetched = f"Fetched {files} files, {size(sum(outcome.fetched_bytes for outcome in outcomes))}"
+    return f"{', '.join([fetched, *otherwise])}; {kept} were held already."
 
 
 def _check_row(check: "CheckOutcome") -> dict[str, object]:

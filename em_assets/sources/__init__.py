@@ -16,13 +16,16 @@ from typing import NamedTuple, Protocol
 
 from em_assets.errors import IncompleteError, SourceMissingError
 from em_assets.model import RawFile, RemoteFile, Source
-from em_assets.sources import cutout, files
+from em_assets.sources import cutout, files, in_place
+from em_assets.sources.adopting import Adoption, adopt, adoption
 from em_assets.sources.job import Job
 from em_assets.sources.manifest import (
+    DROPPED,
     FILES,
     LOCK,
     Journal,
     differences,
+    read_dropped,
     read_fingerprint,
     read_lock,
     read_manifest,
@@ -74,13 +77,18 @@ class Observation(NamedTuple):
 
 
 class Acquired(NamedTuple):
-    """What is held after fetching: all of it in `files`, of which `fetched` are new and `kept` were there."""
+    """What is held after fetching: all of it in `files`, of which `kept` were there.
+
+    The others came over the wire (`fetched`), from a folder (`adopted`), or were hashed where they lie (`referenced`).
+    """
 
     files: tuple[RawFile, ...]
     fetched: int
     kept: int
     fetched_bytes: int
     fingerprint: str
+    adopted: int = 0
+    referenced: int = 0
 
 
 def observe(sources: Sequence[Source], origin: Origin, *, patience: Patience = PATIENCE) -> Observation:
@@ -115,6 +123,8 @@ def acquire(
     quarantine: Path | None = None,
     patience: Patience = PATIENCE,
     locked: bool = False,
+    adopt_from: Path | None = None,
+    made_of: str | None = None,
 ) -> Acquired:
     """Fetch what the manifest in `raw_dir` does not already hold as listed now, and bring the manifest up to date.
 
@@ -126,6 +136,10 @@ def acquire(
         Where content that cannot be data is kept, with the reason; by default `quarantine/<dataset>` in the store.
     locked
         Only the bytes that `lock.toml` in `raw_dir` names will do; every difference is an error that names it.
+    adopt_from
+        A folder with files that came another way: what is there is verified and taken in, the rest is fetched.
+    made_of
+        What the store holds made of these files; where their bytes were dropped after just that, they are not needed.
 
     Raises
     ------
@@ -148,31 +162,32 @@ def acquire(
             _refuse_unlocked(sources, observation, lock, raw_dir)
         manifest = read_manifest(raw_dir) or ()
         _refuse_shrunken(sources, observation, manifest, raw_dir)
+        if _is_dropped(raw_dir, made_of, observation):
+            if locked:
+                _refuse_different(differences(lock, {row.path: row for row in manifest}), raw_dir)
+            log(f"{len(manifest)} files unchanged: what they held was written and proved, and their bytes were dropped")
+            return Acquired(manifest, 0, len(manifest), 0, observation.fingerprint)
+        demanded = {row.path: row.sha256 for row in lock}
+        taken = adoption(adopt_from, origin, patience, demanded) if adopt_from else None
         journal = Journal(raw_dir)
-        held = {row.path: row for row in (*manifest, *journal.read())}
+        got = _Got(journal, {row.path: row for row in (*manifest, *journal.read())})
         rows: list[RawFile] = []
-        arrived: list[RawFile] = []
-
-        def keep(row: RawFile) -> None:
-            journal.add(row)
-            arrived.append(row)
-
         for index, (source, prefix) in enumerate(zip(sources, source_prefixes(sources), strict=True)):
             job = Job(
                 source=source,
                 index=index,
                 prefix=prefix,
                 remotes=tuple(remote for at, remote in observation.files if at == index),
-                held=held,
+                held=got.held,
                 files_dir=raw_dir / FILES,
                 quarantine=quarantine or raw_dir.parent.parent / "quarantine" / raw_dir.name,
                 origin=origin,
                 patience=patience,
                 log=log,
-                keep=keep,
-                locked={row.path: row.sha256 for row in lock},
+                keep=got.keep,
+                locked=demanded,
             )
-            rows += SOURCES[source.kind].fetch(job)
+            rows += _of_one_source(job, taken, got)
         if locked:
             _refuse_different(differences(lock, {row.path: row for row in rows}), raw_dir)
         if tuple(rows) != manifest or read_fingerprint(raw_dir) != observation.fingerprint:
@@ -181,10 +196,60 @@ def acquire(
             write_lock(raw_dir, rows, observation.fingerprint)
         journal.remove()
         _sweep_partials(raw_dir / FILES)
-    n_kept = len(rows) - len(arrived)
-    log(f"{len(arrived)} files fetched, {n_kept} kept")
-    fetched_bytes = sum(row.size_bytes for row in arrived)
-    return Acquired(tuple(rows), len(arrived), n_kept, fetched_bytes, observation.fingerprint)
+    n_kept = len(rows) - len(got.fetched) - len(got.adopted) - len(got.referenced)
+    otherwise = [f"{len(them)} {how}" for how, them in got.otherwise.items() if them]
+    log(", ".join([f"{len(got.fetched)} files fetched", *otherwise, f"{n_kept} kept"]))
+    return Acquired(
+        tuple(rows),
+        len(got.fetched),
+        n_kept,
+        sum(row.size_bytes for row in got.fetched),
+        observation.fingerprint,
+        adopted=len(got.adopted),
+        referenced=len(got.referenced),
+    )
+
+
+class _Got:
+    """What is at its final name by now: what was `held` before, and what arrived since then, by its way."""
+
+    def __init__(self, journal: Journal, held: dict[str, RawFile]) -> None:
+        self.held = held
+        self.fetched: list[RawFile] = []
+        self.adopted: list[RawFile] = []
+        self.referenced: list[RawFile] = []
+        self.arriving = self.fetched
+        self._journal = journal
+
+    @property
+    def otherwise(self) -> dict[str, list[RawFile]]:
+        """In words, what did not come over the wire."""
+        return {"adopted": self.adopted, "referenced where they lie": self.referenced}
+
+    def keep(self, row: RawFile) -> None:
+        """Note a file, so that a killed run has not fetched it in vain."""
+        self._journal.add(row)
+        self.arriving.append(row)
+
+
+def _of_one_source(job: Job, taken: Adoption | None, got: _Got) -> tuple[RawFile, ...]:
+    if in_place.is_in_place(job.source):
+        got.arriving = got.referenced
+        return in_place.fetch(job)
+    if taken is not None and job.source.kind == "files":
+        got.arriving = got.adopted
+        got.held |= {row.path: row for row in adopt(taken, job)}
+    got.arriving = got.fetched
+    return SOURCES[job.source.kind].fetch(job)
+
+
+def _is_dropped(raw_dir: Path, made_of: str | None, observation: Observation) -> bool:
+    """Whether the bytes were dropped and are not needed; where they are, the mark goes, and so they are missing."""
+    is_same = read_dropped(raw_dir) == made_of and read_fingerprint(raw_dir) == observation.fingerprint
+    if made_of is not None and is_same:
+        return True
+    (raw_dir / DROPPED).unlink(missing_ok=True)
+    return False
 
 
 def source_prefixes(sources: Sequence[Source]) -> tuple[str, ...]:

@@ -2,10 +2,11 @@
 
 import re
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from email.utils import format_datetime, parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from em_assets.errors import IncompleteError
 from em_assets.sources.wire import MODIFIED, NotResumedError, Resume, agree, modified
@@ -13,9 +14,27 @@ from em_assets.sources.wire import MODIFIED, NotResumedError, Resume, agree, mod
 if TYPE_CHECKING:
     import socket
 
-    import requests
-
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+
+
+class Answer(Protocol):
+    """What `requests.Response` and `connection.Head` have in common."""
+
+    @property
+    def url(self) -> str:
+        """Where it came from, behind all redirects."""
+
+    @property
+    def status_code(self) -> int:
+        """200, 206, …."""
+
+    @property
+    def reason(self) -> str:
+        """The status in the server's words."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """By name, whatever its case."""
 
 
 def asking(url: str, resume: Resume | None) -> dict[str, str]:
@@ -25,17 +44,20 @@ def asking(url: str, resume: Resume | None) -> dict[str, str]:
     kind, value = resume.validator.split(":", 1)
     if f"{kind}:" == MODIFIED:
         value = format_datetime(datetime.fromisoformat(value), usegmt=True)
-    return {"Range": f"bytes={resume.start}-", "If-Range": value}
+    last = "" if resume.end is None else str(resume.end - 1)
+    return {"Range": f"bytes={resume.start}-{last}", "If-Range": value}
 
 
-def span(response: "requests.Response", resume: Resume | None) -> tuple[int, int | None]:
+def span(response: Answer, resume: Resume | None) -> tuple[int, int | None]:
     """First byte that is sent, and size of the whole file."""
     if response.status_code != 206:
         return 0, size_of(response)
     said = response.headers.get("Content-Range", "")
     found = _CONTENT_RANGE.fullmatch(said.strip())
     start, last, size_bytes = map(int, found.groups()) if found else (-1, -1, -1)
-    if resume is None or start != resume.start or not start <= last < size_bytes:
+    end = size_bytes if resume is None or resume.end is None else min(resume.end, size_bytes)
+    sent = size_of(response)
+    if resume is None or start != resume.start or not start <= last < end or sent not in (None, last - start + 1):
         wanted = f"bytes {resume.start}-" if resume else "the whole file"
         raise NotResumedError(f"{response.url}: {wanted} asked for, {said or 'a part'} sent")
     if not agree(resume.validator, validators_of(response)):
@@ -43,7 +65,7 @@ def span(response: "requests.Response", resume: Resume | None) -> tuple[int, int
     return start, size_bytes
 
 
-def resume_with(response: "requests.Response") -> str | None:
+def resume_with(response: Answer) -> str | None:
     """The validator that If-Range may name: a strong ETag, or a time that is no longer the present (RFC 9110, 8.8)."""
     etag = response.headers.get("ETag", "")
     if etag.startswith('"'):
@@ -59,13 +81,13 @@ def resume_with(response: "requests.Response") -> str | None:
     return times[0] if sent - changed >= 2 else None
 
 
-def size_of(response: "requests.Response") -> int | None:
+def size_of(response: Answer) -> int | None:
     """Bytes that the answer declares; None where it does not."""
     declared = response.headers.get("Content-Length", "")
     return int(declared) if declared.isdecimal() else None
 
 
-def validators_of(response: "requests.Response") -> tuple[str, ...]:
+def validators_of(response: Answer) -> tuple[str, ...]:
     """ETag and time of modification, as far as the answer has them."""
     found = []
     if etag := response.headers.get("ETag"):

@@ -36,13 +36,39 @@ def entries(location: Location, wanted: Wanted, patience: Patience) -> list[Entr
     return patience(lambda: _entries(location, wanted, patience))
 
 
+def names(location: Location, patience: Patience) -> list[str]:
+    """Names directly below a prefix, those that others lie below with a slash at the end; sorted.
+
+    Raises
+    ------
+    SourceMissingError, SourceUnreachableError
+        As for `entries`.
+    """
+
+    def ask() -> list[str]:
+        import obstore
+
+        bucket, key = _bucket_and_key(location.url)
+        with _named_errors(location.url):
+            found = obstore.list_with_delimiter(_store(location, bucket, patience), prefix=key.rstrip("/") or None)
+        folders = [f"{prefix.rstrip('/').rsplit('/', 1)[-1]}/" for prefix in found["common_prefixes"]]
+        return sorted([*folders, *(meta["path"].rsplit("/", 1)[-1] for meta in found["objects"])])
+
+    return patience(ask)
+
+
 def body(location: Location, patience: Patience, resume: Resume | None = None) -> AbstractContextManager[Body]:
     """Give the object's bytes, over the bucket's own web address: there it can be gone on with, and says checksums."""
-    return web.body(Location(_web_address(location)), patience, resume, as_stored=True)
+    return web.body(web_location(location), patience, resume, as_stored=True)
 
 
-def _web_address(location: Location) -> str:
-    """Path-style, which also holds for bucket names with dots."""
+def about(location: Location, patience: Patience) -> Body:
+    """What the bucket declares of an object, without its bytes."""
+    return web.about(web_location(location), patience)
+
+
+def web_location(location: Location) -> Location:
+    """Where an object is asked for over HTTP: path-style, which also holds for bucket names with dots."""
     bucket, key = _bucket_and_key(location.url)
     if location.scheme == "gs":
         base = f"https://{GOOGLE_STORAGE}"
@@ -50,7 +76,7 @@ def _web_address(location: Location) -> str:
         base = location.s3_endpoint.rstrip("/")
     else:
         base = f"https://s3.{_region(bucket)}.amazonaws.com"
-    return f"{base}/{bucket}/{quote(key)}"
+    return Location(f"{base}/{bucket}/{quote(key)}")
 
 
 def _entries(location: Location, wanted: Wanted, patience: Patience) -> list[Entry]:
@@ -92,10 +118,10 @@ def _s3(bucket: str, endpoint: str | None, patience: Patience) -> "S3Store":
     from obstore.store import S3Store
 
     config: S3Config = {"skip_signature": True, "virtual_hosted_style_request": False, "region": DEFAULT_REGION}
-    if endpoint:
-        config["endpoint"] = endpoint
-    else:
+    if not endpoint:
         config["region"] = _region(bucket)
+    # Named in every case: else AWS_ENDPOINT_URL, which says where a store lies, would say it of public buckets too.
+    config["endpoint"] = endpoint or f"https://s3.{config['region']}.amazonaws.com"
     return S3Store(
         bucket,
         config=config,

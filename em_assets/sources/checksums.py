@@ -22,7 +22,7 @@ MOST_SIDECAR_BYTES = 16 << 20
 class Digest(Protocol):
     """What hashlib's objects offer."""
 
-    def update(self, data: bytes, /) -> None:
+    def update(self, data: bytes | memoryview, /) -> None:
         """Take more bytes in."""
 
     def hexdigest(self) -> str:
@@ -43,8 +43,8 @@ class _CRC32C:
         self._extend: Callable[[int, bytes], int] = google_crc32c.extend
         self._value = 0
 
-    def update(self, data: bytes) -> None:
-        self._value = self._extend(self._value, data)
+    def update(self, data: bytes | memoryview) -> None:
+        self._value = self._extend(self._value, bytes(data))  # it takes nothing else
 
     def hexdigest(self) -> str:
         return f"{self._value:08x}"

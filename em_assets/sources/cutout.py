@@ -5,8 +5,10 @@
     source/…     the remote's own metadata, byte for byte: `info`, or the zarr documents under their own names
     crop.zarr/   the box: an OME-Zarr 0.5 image with one level, `em_assets_cutout` tells where it was cut
 
-The box's start is given, or drawn by the seed on the remote's chunk grid and drawn again while the box is blank: a box
-at the origin of a public label volume once was 8 GB of zeros, and nobody noticed.
+The box's start is given, or drawn by the seed on the remote's chunk grid and moved while the box is blank: a box at the
+origin of a public label volume once was 8 GB of zeros, and nobody noticed. A chunk that the remote does not have is an
+error and no background, unless the format itself declares it absent (a shard's index), or the dataset says that its
+publisher writes no empty chunks.
 """
 
 import hashlib
@@ -14,14 +16,13 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from em_assets.errors import (
-    OutOfBoundsError,
+    FormatError,
     PlanTooLargeError,
     SourceError,
     SourceMissingError,
@@ -31,11 +32,14 @@ from em_assets.errors import (
 from em_assets.formats.volume import SourceVolume
 from em_assets.model import ZYX, RawFile, RemoteFile, Source
 from em_assets.settings import SAMPLE
-from em_assets.sources.job import Job, is_whole, megabytes
+from em_assets.sources.boxes import Boxes
+from em_assets.sources.job import Job, is_whole
 from em_assets.sources.origins import Origin, locate
 from em_assets.sources.partial import sync_folder
 from em_assets.sources.paths import below
+from em_assets.sources.progress import megabytes
 from em_assets.sources.remote_metadata import documents_of, readable, scale_key
+from em_assets.sources.shards import require_shards, shards_of
 from em_assets.sources.transfer import file_sha256
 from em_assets.sources.wire import Patience
 
@@ -43,7 +47,10 @@ CROP = "crop.zarr"
 REMOTE_METADATA = "source"
 ATTRIBUTE = "em_assets_cutout"
 CROP_CHUNK = 64
-MOST_STARTS = 20
+ABSENT_WAY_ON = (
+    ". Ask the archive for it, or move the box; if the publisher of a zarr volume writes no empty chunks, say "
+    "`absent_is_fill = true`"
+)
 STAGING_PREFIX = ".cutout-"
 
 
@@ -87,15 +94,16 @@ def fetch(job: Job) -> tuple[RawFile, ...]:
     held = _held(job)
     if held is not None:
         return held
-    volume = _open(job.source, job.origin)
     documents = documents_of(job.source.url, job.origin, job.patience)
+    volume = open_remote(job.source, job.origin, documents)
     if f"cutout:{_digest(job.source, job.origin, documents)}" != job.remotes[0].validator:
         raise SourceError(f"{job.source.url}: its metadata changed between listing and reading; run again")
     staging = job.files_dir / f"{STAGING_PREFIX}{os.getpid()}"
     shutil.rmtree(staging, ignore_errors=True)
     try:
         _write_documents(documents, staging / REMOTE_METADATA)
-        _write_crop(job, volume, documents, staging / CROP)
+        with absence_in_words(job.source):
+            _write_crop(job, volume, documents, staging / CROP)
         rows = _rows(job, staging)
         _publish(job, staging)
     except OSError as error:
@@ -107,6 +115,24 @@ def fetch(job: Job) -> tuple[RawFile, ...]:
     return rows
 
 
+@contextmanager
+def absence_in_words(source: Source) -> Iterator[None]:
+    """Say what to do about a chunk that is not there.
+
+    Raises
+    ------
+    SourceMissingError
+        In the place of the format's own error.
+    """
+    try:
+        yield
+    except FormatError as error:
+        if "NOT_FOUND" not in str(error) and "missing" not in str(error):
+            raise
+        way_on = "" if source.absent_is_fill else ABSENT_WAY_ON
+        raise SourceMissingError(f"{source.url}: a chunk of the box is not there: {error}{way_on}") from error
+
+
 def cutout_shape(source: Source, origin: Origin) -> ZYX:
     """Shape of the box: the sample's volumes are small, so they may have a smaller one."""
     if origin.name == SAMPLE and source.sample_shape_zyx:
@@ -116,18 +142,28 @@ def cutout_shape(source: Source, origin: Origin) -> ZYX:
     return source.shape_zyx
 
 
+def is_held(prefix: str, remotes: Sequence[RemoteFile], held: Mapping[str, RawFile], files_dir: Path) -> bool:
+    """Whether a box is held as it is asked for."""
+    return _held_rows(prefix, remotes, held, files_dir) is not None
+
+
 def _held(job: Job) -> tuple[RawFile, ...] | None:
-    validator = job.remotes[0].validator
+    rows = _held_rows(job.prefix, job.remotes, job.held, job.files_dir)
+    return None if rows is None else tuple(row.model_copy(update={"source": job.index}) for row in rows)
+
+
+def _held_rows(
+    prefix: str, remotes: Sequence[RemoteFile], held: Mapping[str, RawFile], files_dir: Path
+) -> tuple[RawFile, ...] | None:
     rows = [
         row
-        for path, row in sorted(job.held.items())
-        if row.validator == validator and path.startswith((f"{job.prefix}{REMOTE_METADATA}/", f"{job.prefix}{CROP}/"))
+        for path, row in sorted(held.items())
+        if row.validator == remotes[0].validator
+        and path.startswith((f"{prefix}{REMOTE_METADATA}/", f"{prefix}{CROP}/"))
     ]
     paths = {row.path for row in rows}
-    complete = f"{job.prefix}{CROP}/zarr.json" in paths and all(remote.path in paths for remote in job.remotes)
-    if not complete or not all(is_whole(job.files_dir, row) for row in rows):
-        return None
-    return tuple(row.model_copy(update={"source": job.index}) for row in rows)
+    complete = f"{prefix}{CROP}/zarr.json" in paths and all(remote.path in paths for remote in remotes)
+    return tuple(rows) if complete and all(is_whole(files_dir, row) for row in rows) else None
 
 
 def _digest(source: Source, origin: Origin, documents: dict[str, bytes]) -> str:
@@ -139,10 +175,23 @@ def _digest(source: Source, origin: Origin, documents: dict[str, bytes]) -> str:
     return digest.hexdigest()
 
 
-def _open(source: Source, origin: Origin) -> SourceVolume:
-    from em_assets.formats import open_path
+def open_remote(source: Source, origin: Origin, documents: Mapping[str, bytes]) -> SourceVolume:
+    """The remote volume that a box is cut from, opened lazily; `documents` is what it says of itself.
 
-    volumes = open_path(readable(locate(source.url, origin)).url)
+    Raises
+    ------
+    VolumeChoiceError
+        There are several, and `volume` names none of them.
+    """
+    from em_assets.formats import detect, ome_zarr
+
+    url = readable(locate(source.url, origin)).url
+    format = detect(url)
+    if format is ome_zarr:
+        is_declared = shards_of(documents, scale_key(source.url, documents)) is not None
+        volumes = ome_zarr.open_volumes([url], is_fill_allowed=source.absent_is_fill or is_declared)
+    else:
+        volumes = format.open_volumes([url])
     if len(volumes) == 1:
         return volumes[0]
     named = [volume for volume in volumes if volume.name == source.volume]
@@ -161,65 +210,29 @@ def _write_documents(documents: dict[str, bytes], folder: Path) -> None:
 
 def _write_crop(job: Job, volume: SourceVolume, documents: dict[str, bytes], dest: Path) -> None:
     shape = cutout_shape(job.source, job.origin)
+    shards = shards_of(documents, scale_key(job.source.url, documents))
     size_bytes = math.prod(shape) * volume.dtype.itemsize
     if size_bytes > job.source.max_bytes:
         raise PlanTooLargeError(
             f"{job.source.url}: a box of {shape} voxels has {size_bytes:,} bytes, more than max_bytes = "
             f"{job.source.max_bytes:,}. Take a smaller `shape_zyx`, or raise `max_bytes`"
         )
-    for start in _starts(job.source, volume, shape):
+    boxes = Boxes(job.source, volume, shape)
+    for start in boxes.starts():
         job.log(f"{job.source.url}: box from {start} of shape {shape} (z, y, x), {megabytes(size_bytes)}")
+        if shards is not None and not job.source.absent_is_fill:
+            require_shards(job.source.url, readable(locate(job.source.url, job.origin)).url, shards, start, shape)
         is_blank = _copy_box(volume, start, shape, dest)
         if not is_blank or job.source.start_zyx:
-            _describe(job, volume, documents, start, dest)
+            _describe(job, boxes, documents, start, dest)
             return
-        job.log(f"{job.source.url}: the box from {start} is blank; another start is drawn")
+        job.log(f"{job.source.url}: the box from {start} is blank; it is moved")
+        boxes.blank.append(start)
         shutil.rmtree(dest)
     raise SourceMissingError(
-        f"{job.source.url}: {MOST_STARTS} boxes of shape {shape} drawn with seed = {job.source.seed} are all blank; "
-        "give `start_zyx`, or another `seed`"
+        f"{job.source.url}: {len(boxes.blank)} boxes of shape {shape} drawn with seed = {job.source.seed} are all "
+        "blank, and so is the coarsest level: is this the volume that is meant? If it is, give `start_zyx`"
     )
-
-
-def _starts(source: Source, volume: SourceVolume, shape: ZYX) -> Iterator[ZYX]:
-    """Give the start, or draw some on the chunk grid; those that a coarse level shows to be blank are passed over."""
-    _check_inside(source, volume, source.start_zyx or (0, 0, 0), shape)
-    if source.start_zyx:
-        yield source.start_zyx
-        return
-    chunk = volume.levels[0].chunk_shape_zyx or (1, 1, 1)
-    n_starts = [(size - extent) // step + 1 for size, extent, step in zip(volume.shape_zyx, shape, chunk, strict=True)]
-    random = np.random.default_rng(source.seed)
-    for _ in range(MOST_STARTS):
-        z, y, x = (int(number) * step for number, step in zip(random.integers(0, n_starts), chunk, strict=True))
-        if not _looks_blank(volume, (z, y, x), shape):
-            yield (z, y, x)
-
-
-def _check_inside(source: Source, volume: SourceVolume, start: ZYX, shape: ZYX) -> None:
-    if all(
-        begin >= 0 and begin + extent <= size
-        for begin, extent, size in zip(start, shape, volume.shape_zyx, strict=True)
-    ):
-        return
-    end = tuple(begin + extent for begin, extent in zip(start, shape, strict=True))
-    raise OutOfBoundsError(
-        f"{source.url}: the box {start} to {end} (z, y, x) is not inside the volume (0, 0, 0) to {volume.shape_zyx}; "
-        "mend `start_zyx` or `shape_zyx`"
-    )
-
-
-def _looks_blank(volume: SourceVolume, start: ZYX, shape: ZYX) -> bool:
-    """Whether the same box of the coarsest level that still shows something of it is constant."""
-    for level in reversed(volume.levels[1:]):
-        ratio = [fine / coarse for fine, coarse in zip(volume.shape_zyx, level.shape_zyx, strict=True)]
-        z, y, x = (int(begin / by) for begin, by in zip(start, ratio, strict=True))
-        d, h, w = (int(extent / by) for extent, by in zip(shape, ratio, strict=True))
-        ends = (z + d, y + h, x + w)
-        if min(d, h, w) >= 4 and all(end <= size for end, size in zip(ends, level.shape_zyx, strict=True)):
-            box = level.read_box((z, y, x), (d, h, w))
-            return bool(box.min() == box.max())
-    return False
 
 
 def _copy_box(volume: SourceVolume, start: ZYX, shape: ZYX, dest: Path) -> bool:
@@ -266,14 +279,15 @@ def _array_spec(volume: SourceVolume, shape: ZYX, dest: Path) -> dict[str, Any]:
     }
 
 
-def _describe(job: Job, volume: SourceVolume, documents: dict[str, bytes], start: ZYX, dest: Path) -> None:
-    level = volume.levels[0]
+def _describe(job: Job, boxes: Boxes, documents: dict[str, bytes], start: ZYX, dest: Path) -> None:
+    volume, level = boxes.volume, boxes.volume.levels[0]
     cut = {
         "url": job.source.url,
         "scale_key": scale_key(job.source.url, documents),
         "start_zyx": list(start),
-        "shape_zyx": list(cutout_shape(job.source, job.origin)),
+        "shape_zyx": list(boxes.shape_zyx),
         "seed": None if job.source.start_zyx else job.source.seed,
+        "blank_starts_zyx": [list(blank) for blank in boxes.blank],
         "source_shape_zyx": list(volume.shape_zyx),
         "source_chunks": list(level.chunk_shape_zyx) if level.chunk_shape_zyx else None,
         "source_compressor": volume.compressor,

@@ -1,31 +1,27 @@
 """Whole files: a single one, or a tree of them below a folder, over any protocol."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextvars import copy_context
 from dataclasses import replace
 from threading import Event
-from urllib.parse import urlsplit
 
 from em_assets.errors import PlanTooLargeError, SourceError, SourceMissingError, SourceUnreachableError
 from em_assets.model import RawFile, RemoteFile, Source
-from em_assets.sources import web
 from em_assets.sources.checksums import MOST_SIDECAR_BYTES, read_sidecar, sidecar_of
 from em_assets.sources.globs import Wanted
-from em_assets.sources.job import Job, Progress, megabytes
+from em_assets.sources.hosts import host_of
+from em_assets.sources.job import Job
 from em_assets.sources.manifest import OLD
-from em_assets.sources.origins import Origin, url_scheme
+from em_assets.sources.objects import Objects, Wish, is_small
+from em_assets.sources.origins import Origin
+from em_assets.sources.partial import partial_path, require_space, sync_folder
 from em_assets.sources.paths import below, file_name, safe_relative_path
+from em_assets.sources.progress import Progress, megabytes
 from em_assets.sources.protocols import ask
-from em_assets.sources.transfer import Demand, fetch_file
+from em_assets.sources.sessions import connections_kept
+from em_assets.sources.transfer import Demand, Fetched, fetch_file
 from em_assets.sources.wire import MODIFIED, Entry, Patience
-
-AT_ONCE = {"s3": 16, "gs": 16, "ftp": 2}
-"""Files in flight at once, by scheme: object stores are made for many, archives ask for few."""
-
-AT_ONCE_ELSEWHERE = 4
-POLITE_HOSTS = ("ftp.ebi.ac.uk", "www.ebi.ac.uk")
-AT_ONCE_POLITE = 2
 
 
 def observe(source: Source, prefix: str, origin: Origin, patience: Patience) -> tuple[RemoteFile, ...]:
@@ -73,16 +69,20 @@ def fetch(job: Job) -> tuple[RawFile, ...]:
     ------
     PlanTooLargeError
         The source holds more bytes than its `max_bytes`; nothing is fetched.
+    StoreError
+        The disk has no room for them; nothing is fetched.
     """
     _check_plan(job)
     rows = [job.held_row(remote) for remote in job.remotes]
     missing = [remote for remote, row in zip(job.remotes, rows, strict=True) if row is None]
     if not missing:
         return tuple(row for row in rows if row is not None)
+    _check_space(job, missing)
     total = sum(remote.size_bytes or 0 for remote in missing)
     job.log(f"{job.source.url}: {len(missing)} of {len(rows)} files to fetch, {megabytes(total)}")
-    progress = Progress(job.log, len(missing), total)
-    fetched = {row.path: row for row in _fetched(job, missing, progress)}
+    progress = Progress(job.source.url, job.log, len(missing), total)
+    with progress.shown():
+        fetched = {row.path: row for row in _fetched(job, missing, progress)}
     return tuple(row or fetched[remote.path] for remote, row in zip(job.remotes, rows, strict=True))
 
 
@@ -129,56 +129,94 @@ def _check_plan(job: Job) -> None:
         )
 
 
+def _check_space(job: Job, missing: list[RemoteFile]) -> None:
+    """Refuse what the disk has no room for, before anything is asked for; partials have their room already."""
+    large = [remote for remote in missing if not is_small(remote)]
+    partials = [partial_path(job.files_dir / remote.path) for remote in large]
+    arrived = sum(path.stat().st_size for path in partials if path.exists())
+    require_space(job.files_dir, sum(remote.size_bytes or 0 for remote in missing) - arrived, job.source.url)
+
+
 def _fetched(job: Job, missing: list[RemoteFile], progress: Progress) -> Iterator[RawFile]:
     """Fetch many at once; the first that fails ends the others, whose partials the next run goes on with."""
-    ended = Event()
-
-    def count(n_bytes: int) -> None:
-        if ended.is_set():
-            raise _EndedError
-        progress.add_bytes(n_bytes)
-
-    def fetch_one(remote: RemoteFile, checksums: Mapping[str, str]) -> RawFile:
-        row = _fetch_one(job, remote, checksums, count)
-        progress.add_file()
-        return row
-
+    fetching = _Fetching(job, progress)
     paths = frozenset(remote.path for remote in job.remotes)
     sidecars = [remote for remote in missing if sidecar_of(remote.path, paths)]
     others = [remote for remote in missing if not sidecar_of(remote.path, paths)]
-    with web.connections_kept(), ThreadPoolExecutor(_at_once(job.source.url)) as pool:
+    with connections_kept():
         try:
-            for group in (sidecars, others):
-                said = _said_beside(job, paths) if group is others else {}
-                tasks = [
-                    pool.submit(copy_context().run, fetch_one, remote, said.get(remote.path, {})) for remote in group
-                ]
-                for task in as_completed(tasks):
-                    yield task.result()
+            yield from fetching.fetch(sidecars, {})
+            yield from fetching.fetch(others, _said_beside(job, paths))
         except BaseException:
-            ended.set()
-            pool.shutdown(cancel_futures=True)
+            fetching.ended.set()
             raise
+    for folder in sorted({(job.files_dir / remote.path).parent for remote in missing}):
+        sync_folder(folder)
 
 
-def _fetch_one(job: Job, remote: RemoteFile, checksums: Mapping[str, str], on_bytes: Callable[[int], None]) -> RawFile:
-    locked = job.locked.get(remote.path)
-    held = job.held.get(remote.path)
-    got = fetch_file(
-        remote,
-        job.files_dir / remote.path,
-        job.origin,
-        patience=job.patience,
-        demand=Demand(
-            job.source.max_bytes, {"sha256": locked} if locked else checksums, etag_is_md5=job.source.etag_is_md5
-        ),
-        quarantine=job.quarantine,
-        on_bytes=on_bytes,
-        replaced_to=job.files_dir.parent / OLD / held.sha256 if held else None,
-    )
-    row = RawFile(**remote.model_dump(exclude={"size_bytes"}), **got._asdict(), source=job.index)
-    job.keep(row)
-    return row
+class _Fetching:
+    """Fetches the files of a job: small ones first and quickly, then the others and what was left, with all care."""
+
+    def __init__(self, job: Job, progress: Progress) -> None:
+        self.ended = Event()
+        self._job, self._progress = job, progress
+        host = host_of(job.source.url, job.files_dir.parents[1], job.patience.connections, job.log)
+        self._host = replace(host, is_ended=self.ended.is_set)
+
+    def fetch(self, remotes: list[RemoteFile], said: Mapping[str, Mapping[str, str]]) -> Iterator[RawFile]:
+        """Yield the row of each file, held to the checksums that others say of it."""
+        wishes = [self._wish(remote, said.get(remote.path, {})) for remote in remotes]
+        small = [wish for wish in wishes if is_small(wish.remote) and self._is_new(wish)]
+        objects = Objects(self._job.origin, self._job.patience, self._host, self._count)
+        for wish, fetched in objects.fetch(small):
+            yield self._kept(wish, fetched)
+        quickly = {wish.remote.path for wish in small} - {wish.remote.path for wish in objects.left}
+        left = [wish for wish in wishes if wish.remote.path not in quickly]
+        with ThreadPoolExecutor(self._host.limit) as pool:
+            try:
+                tasks = {pool.submit(copy_context().run, self._carefully, wish): wish for wish in left}
+                for task in as_completed(tasks):
+                    yield self._kept(tasks[task], task.result())
+            except BaseException:
+                self.ended.set()
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    def _wish(self, remote: RemoteFile, said: Mapping[str, str]) -> Wish:
+        job, locked = self._job, self._job.locked.get(remote.path)
+        checksums = {"sha256": locked} if locked else said
+        demand = Demand(job.source.max_bytes, checksums, etag_is_md5=job.source.etag_is_md5)
+        return Wish(remote, job.files_dir / remote.path, demand)
+
+    def _is_new(self, wish: Wish) -> bool:
+        """Whether nothing of it is there, neither an older version nor a beginning."""
+        return wish.remote.path not in self._job.held and not partial_path(wish.dest).exists()
+
+    def _carefully(self, wish: Wish) -> Fetched:
+        job, held = self._job, self._job.held.get(wish.remote.path)
+        with self._host.line():
+            return fetch_file(
+                wish.remote,
+                wish.dest,
+                job.origin,
+                patience=job.patience,
+                demand=wish.demand,
+                quarantine=job.quarantine,
+                on_bytes=self._count,
+                replaced_to=job.files_dir.parent / OLD / held.sha256 if held else None,
+                host=self._host,
+            )
+
+    def _kept(self, wish: Wish, fetched: Fetched) -> RawFile:
+        row = RawFile(**wish.remote.model_dump(exclude={"size_bytes"}), **fetched._asdict(), source=self._job.index)
+        self._job.keep(row)
+        self._progress.add_file()
+        return row
+
+    def _count(self, n_bytes: int) -> None:
+        if self.ended.is_set():
+            raise _EndedError
+        self._progress.add_bytes(n_bytes)
 
 
 def _said_beside(job: Job, paths: frozenset[str]) -> dict[str, dict[str, str]]:
@@ -191,12 +229,6 @@ def _said_beside(job: Job, paths: frozenset[str]) -> dict[str, dict[str, str]]:
         for named, algorithm, digits in read_sidecar(path, file.read_text(errors="replace")):
             said.setdefault(named, {})[algorithm] = digits
     return said
-
-
-def _at_once(url: str) -> int:
-    if urlsplit(url).hostname in POLITE_HOSTS:
-        return AT_ONCE_POLITE
-    return AT_ONCE.get(url_scheme(url), AT_ONCE_ELSEWHERE)
 
 
 class _EndedError(SourceError):

@@ -38,6 +38,23 @@ def entries(location: Location, wanted: Wanted, patience: Patience) -> list[Entr
     return patience(lambda: _entries(location, wanted, patience))
 
 
+def names(location: Location, patience: Patience) -> list[str]:
+    """Names directly in a folder, those of folders with a slash at the end; sorted.
+
+    Raises
+    ------
+    SourceMissingError, SourceUnreachableError
+        As for `entries`.
+    """
+
+    def ask() -> list[str]:
+        with _connected(location, patience) as (ftp, path):
+            listed = _listed(ftp, path)
+        return sorted(f"{name}/" if facts.get("type") == "dir" else name for name, facts in listed)
+
+    return patience(ask)
+
+
 @contextmanager
 def body(location: Location, patience: Patience, resume: Resume | None = None) -> Iterator[Body]:
     """Give the file's bytes, in binary mode; the rest of them where size and time are still those of before."""

@@ -28,6 +28,19 @@ def entries(location: Location, wanted: Wanted, patience: Patience) -> list[Entr
         return sorted(_walk(root, wanted), key=lambda entry: entry.path)
 
 
+def names(location: Location, patience: Patience) -> list[str]:
+    """Names directly in a folder, those of folders with a slash at the end; sorted.
+
+    Raises
+    ------
+    SourceMissingError
+        No such folder, or not readable.
+    """
+    del patience
+    with _named_errors(location.path):
+        return sorted(f"{entry.name}/" if entry.is_dir() else entry.name for entry in location.path.iterdir())
+
+
 @contextmanager
 def body(location: Location, patience: Patience, resume: Resume | None = None) -> Iterator[Body]:
     """Give the file's bytes, always from the first: reading them again costs little."""
@@ -37,9 +50,9 @@ def body(location: Location, patience: Patience, resume: Resume | None = None) -
         yield Body(
             iter(lambda: file.read(BLOCK_BYTES), b""),
             status.st_size,
-            _validators(status),
+            validators(status),
             ends_itself=True,
-            recheck=lambda: _validators(os.fstat(file.fileno())),
+            recheck=lambda: validators(os.fstat(file.fileno())),
         )
 
 
@@ -65,10 +78,11 @@ def _raise(error: OSError) -> None:
 
 def _entry(path: str, file: Path) -> Entry:
     status = file.stat()
-    return Entry(path, status.st_size, _validators(status))
+    return Entry(path, status.st_size, validators(status))
 
 
-def _validators(status: os.stat_result) -> tuple[str, ...]:
+def validators(status: os.stat_result) -> tuple[str, ...]:
+    """Time of modification, to the nanosecond and to the second."""
     when = datetime.fromtimestamp(int(status.st_mtime), UTC)
     return (f"mtime_ns:{status.st_mtime_ns}", modified(when))
 

@@ -8,6 +8,7 @@
     raw/<dataset>/files/<path>       the bytes
     raw/<dataset>/old/<sha256>       bytes that a newer version has replaced, until `em-assets gc`
     raw/<dataset>/old/lock-<…>.toml  the locks that named them
+    raw/<dataset>/dropped            there where the bytes were dropped (`keep_raw = false`): what was made of them
 """
 
 import hashlib
@@ -34,6 +35,7 @@ LOCK = "lock.toml"
 JOURNAL = "journal.jsonl"
 OLD = "old"
 FILES = "files"
+DROPPED = "dropped"
 FINGERPRINT_KEY = b"source_fingerprint"
 
 
@@ -152,8 +154,8 @@ def differences(locked: Iterable[RawFile], found: Mapping[str, RawFile | RemoteF
 
 
 def keep_old(path: Path, old: Path) -> None:
-    """Give a file that is about to be replaced a second name."""
-    if old.exists() or not path.exists():
+    """Give a file that is about to be replaced a second name; what is referenced elsewhere is not ours to keep."""
+    if old.exists() or path.is_symlink() or not path.exists():
         return
     old.parent.mkdir(parents=True, exist_ok=True)
     temporary = old.with_name(f".{old.name}.new")
@@ -171,6 +173,30 @@ def remove_old(raw_dir: Path) -> int:
     size_bytes = sum(path.stat().st_size for path in old.iterdir()) if old.exists() else 0
     shutil.rmtree(old, ignore_errors=True)
     return size_bytes
+
+
+def drop_bytes(raw_dir: Path, files: Iterable[RawFile], made_of: str) -> int:
+    """Remove the bytes of these files, whose content was proved to be kept elsewhere; bytes that they took.
+
+    The mark comes first: a run that is killed in between leaves bytes that nobody needs, never files that seem lost.
+    """
+    temporary = raw_dir / f".{DROPPED}.new"
+    temporary.write_text(made_of)
+    temporary.replace(raw_dir / DROPPED)
+    sync_folder(raw_dir)
+    size_bytes = 0
+    for file in files:
+        path = raw_dir / FILES / file.path
+        if path.is_file() and not path.is_symlink():
+            size_bytes += path.stat().st_size
+            path.unlink()
+    return size_bytes
+
+
+def read_dropped(raw_dir: Path) -> str | None:
+    """What was made of the files before their bytes were dropped; None where they are kept."""
+    path = raw_dir / DROPPED
+    return path.read_text() if path.is_file() else None
 
 
 def _lock_text(files: Sequence[RawFile], fingerprint: str) -> str:

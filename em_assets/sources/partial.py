@@ -9,25 +9,29 @@ The note is written now and then, and when a transfer breaks off: what a later r
 then, read again and compared, never merely a length that a power cut may have left.
 """
 
+import errno
 import hashlib
 import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from em_assets.errors import StoreError
 from em_assets.model import RemoteFile
 from em_assets.sources.checksums import Digest, algorithm_of, new_digest
 from em_assets.sources.wire import BLOCK_BYTES, Body, Resume
 
-PARTIAL = re.compile(r"\.[0-9a-f]{16}\.(partial|note|note\.new)")
+PARTIAL = re.compile(r"\.[0-9a-f]{16}\.(partial|note|note\.new|lent)")
 """Names of what is still arriving; none of a source's own names is taken for one by mistake."""
 
 NOTED_EVERY_S = 2.0
+READ_AGAIN_BYTES = 1 << 20
 
 
 class Partial:
@@ -42,16 +46,15 @@ class Partial:
     """
 
     def __init__(self, remote: RemoteFile, dest: Path) -> None:
-        mark = hashlib.sha256(dest.name.encode()).hexdigest()[:16]
-        self.path = dest.with_name(f".{mark}.partial")
+        self.path = partial_path(dest)
         self.position = 0
         self.size_bytes: int | None = None
         self.checksums: dict[str, str] = {}
         self._remote = remote
-        self._note_path = dest.with_name(f".{mark}.note")
+        self._note_path = self.path.with_suffix(".note")
         self._resume_with: str | None = None
         self._digests: dict[str, Digest] = {}
-        self._file: BinaryIO | None = None
+        self._file: FileIO | None = None
         self._noted_at = time.monotonic()
         with self.store_errors():
             dest.parent.mkdir(parents=True, exist_ok=True)
@@ -75,16 +78,32 @@ class Partial:
                 self.size_bytes = body.size_bytes
             self._follow({"sha256", *algorithms, *map(algorithm_of, self.checksums)})
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, chunk: bytes | memoryview) -> None:
         """Add bytes."""
         with self.store_errors():
-            assert self._file is not None
-            self._file.write(chunk)
-            for digest in self._digests.values():
-                digest.update(chunk)
-            self.position += len(chunk)
-            if self._resume_with and time.monotonic() - self._noted_at > NOTED_EVERY_S:
-                self.note()
+            self.write_at(self.position, chunk)
+            self._take_in(chunk)
+
+    def write_at(self, position: int, chunk: bytes | memoryview) -> None:
+        """Put bytes where they belong, ahead of the others; they count once `advance` comes to them."""
+        assert self._file is not None
+        view = memoryview(chunk)
+        with self.store_errors():
+            while view:
+                written = os.pwrite(self._file.fileno(), view, position)
+                position, view = position + written, view[written:]
+
+    def advance(self, position: int) -> None:
+        """Take in what `write_at` has put up to here: it is read again for the digests, from the system's memory."""
+        assert self._file is not None
+        with self.store_errors():
+            block = memoryview(bytearray(min(READ_AGAIN_BYTES, position - self.position)))
+            while self.position < position:
+                view = block[: position - self.position]
+                count = os.preadv(self._file.fileno(), [view], self.position)
+                if not count:
+                    raise OSError(errno.EIO, "it was cut short by somebody else", str(self.path))
+                self._take_in(view[:count])
 
     def digest(self, algorithm: str) -> str:
         """Hexadecimal digits over all bytes so far."""
@@ -92,11 +111,9 @@ class Partial:
 
     def beginning(self, n_bytes: int) -> bytes:
         """The first bytes."""
+        assert self._file is not None
         with self.store_errors():
-            if self._file is not None:
-                self._file.flush()
-            with self.path.open("rb") as file:
-                return file.read(n_bytes)
+            return os.pread(self._file.fileno(), min(n_bytes, self.position), 0)
 
     def restart(self) -> None:
         """Forget every byte."""
@@ -104,8 +121,7 @@ class Partial:
         self._resume_with, self.checksums, self.size_bytes = None, {}, None
         self._note_path.unlink(missing_ok=True)
         if self._file is not None:
-            self._file.seek(0)
-            self._file.truncate()
+            self._file.truncate(0)
 
     def note(self) -> None:
         """Make what is there safe to go on with, also after a power cut."""
@@ -160,11 +176,7 @@ class Partial:
             yield
         except OSError as error:
             expected = self._remote.size_bytes if self._remote.size_bytes is not None else self.size_bytes
-            size = "unknown" if expected is None else f"{expected:,}"
-            raise StoreError(
-                f"{error.filename or self.path}: cannot be written ({error.strerror}); "
-                f"bytes needed: {size}, for {self._remote.path}; make room there and run again"
-            ) from error
+            raise unwritable(error, self.path, self._remote.path, expected) from error
 
     def _take_over(self) -> None:
         """Go on with what an earlier run left, if it is of the same remote file and was not touched since."""
@@ -195,9 +207,9 @@ class Partial:
 
     def _open(self) -> None:
         self._close()
-        self._file = self.path.open("r+b" if self.position else "wb", buffering=BLOCK_BYTES)
-        self._file.seek(self.position)
-        self._file.truncate()
+        self._file = self.path.open("r+b" if self.position else "w+b", buffering=0)
+        if self.position:
+            self._file.truncate(self.position)
 
     def _close(self) -> None:
         if self._file is not None:
@@ -206,20 +218,65 @@ class Partial:
 
     def _sync(self) -> None:
         if self._file is not None:
-            self._file.flush()
             os.fsync(self._file.fileno())
+
+    def _take_in(self, chunk: bytes | memoryview) -> None:
+        for digest in self._digests.values():
+            digest.update(chunk)
+        self.position += len(chunk)
+        if self._resume_with and time.monotonic() - self._noted_at > NOTED_EVERY_S:
+            self.note()
 
     def _follow(self, algorithms: set[str]) -> None:
         """Compute these digests; one that an answer asks for late reads again what is there."""
         missing = {name: new_digest(name) for name in sorted(algorithms - self._digests.keys())}
         if missing and self.position:
-            assert self._file is not None
-            self._file.flush()
             with self.path.open("rb") as file:
                 for block in iter(lambda: file.read(BLOCK_BYTES), b""):
                     for digest in missing.values():
                         digest.update(block)
         self._digests |= missing
+
+
+def unwritable(error: OSError, path: Path, what: str, size_bytes: int | None) -> StoreError:
+    """A disk that fails, in words: which file, how many bytes it needs, and how many are free."""
+    needed = "unknown" if size_bytes is None else f"{size_bytes:,}"
+    return StoreError(
+        f"{error.filename or path}: cannot be written ({error.strerror}); bytes needed: {needed}, for {what}; "
+        f"bytes free: {free_bytes(path):,}; make room there and run again"
+    )
+
+
+def free_bytes(path: Path) -> int:
+    """Bytes that are free where a path is, or will be."""
+    here = next(folder for folder in (path, *path.parents) if folder.is_dir())
+    return shutil.disk_usage(here).free
+
+
+def require_space(folder: Path, needed_bytes: int, what: str) -> None:
+    """Refuse what a disk has no room for.
+
+    Raises
+    ------
+    StoreError
+        It names the folder, the bytes that are needed and those that are free.
+    """
+    free = free_bytes(folder)
+    if needed_bytes > free:
+        raise StoreError(
+            f"{folder}: bytes needed: {needed_bytes:,}, for {what}; bytes free: {free:,}; "
+            "make room there, or name another store, and run again"
+        )
+
+
+def partial_path(dest: Path) -> Path:
+    """Where the bytes of `dest` lie until they are whole; a sweep knows what is left over by this name."""
+    return dest.with_name(f".{hashlib.sha256(dest.name.encode()).hexdigest()[:16]}.partial")
+
+
+def lent_path(dest: Path) -> Path:
+    """A name for somebody else's file, linked to, on its way to `dest`: never one that is opened to be written."""
+    return partial_path(dest).with_suffix(".lent")
 
 
 def sync_folder(folder: Path) -> None:

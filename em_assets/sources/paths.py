@@ -9,6 +9,10 @@ from em_assets.errors import SourceError
 from em_assets.sources.origins import url_scheme
 
 LONGEST_NAME_BYTES = 255
+
+LONGEST_PATH_BYTES = 1024
+"""Of a key in S3; most systems take 4096 with the folders above."""
+
 _DRIVE = re.compile(r"[A-Za-z]:")
 _RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
 _URL_SAFE = "/!$&'()*+,;=:@~"
@@ -22,6 +26,8 @@ def safe_relative_path(name: str) -> str:
     SourceError
         An absolute path, `..`, a drive letter, a backslash, a control character, a device's name and the like.
     """
+    if len(name.encode(errors="replace")) > LONGEST_PATH_BYTES:
+        raise SourceError(f"the source lists a file named {name[:200]!r}…, longer than {LONGEST_PATH_BYTES} bytes")
     for part in name.split("/"):
         reason = _danger(part)
         if reason:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from em_assets.errors import FormatError, SourceMissingError
@@ -40,7 +41,7 @@ def readable(location: Location) -> Location:
     return Location(f"https://{bucket}.s3.amazonaws.com/{key}")
 
 
-def scale_key(url: str, documents: dict[str, bytes]) -> str | None:
+def scale_key(url: str, documents: Mapping[str, bytes]) -> str | None:
     """Name that the remote gives its finest level; None where it has none."""
     if "info" in documents:
         try:
@@ -57,7 +58,7 @@ def _document(location: Location, name: str, patience: Patience) -> bytes | None
     return patience(lambda: web.fetch_small(below(location.url, name), patience, MOST_METADATA_BYTES))
 
 
-def _level_paths(url: str, documents: dict[str, bytes]) -> list[str]:
+def _level_paths(url: str, documents: Mapping[str, bytes]) -> list[str]:
     """Paths of the arrays that a zarr group's multiscales name; none for precomputed, whose `info` says everything."""
     try:
         attributes = _parsed(url, documents, ".zattrs")
@@ -70,7 +71,7 @@ def _level_paths(url: str, documents: dict[str, bytes]) -> list[str]:
         return []
 
 
-def _parsed(url: str, documents: dict[str, bytes], name: str) -> Any:
+def _parsed(url: str, documents: Mapping[str, bytes], name: str) -> Any:
     if name not in documents:
         return {}
     content = documents[name]

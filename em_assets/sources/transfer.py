@@ -14,13 +14,15 @@ from typing import NamedTuple
 from em_assets.errors import IncompleteError, PlanTooLargeError, StoreError
 from em_assets.model import RemoteFile
 from em_assets.sources.checksums import ETAG_MD5, algorithm_of
+from em_assets.sources.hosts import Host
 from em_assets.sources.manifest import keep_old
 from em_assets.sources.origins import Origin
 from em_assets.sources.partial import Partial
 from em_assets.sources.protocols import ask
+from em_assets.sources.ranges import receive_ranges
 from em_assets.sources.wire import PATIENCE, Body, Patience, Watch, agree
 
-__all__ = ["Demand", "Fetched", "fetch_file", "file_sha256"]
+__all__ = ["Demand", "Fetched", "fetch_file", "file_sha256", "is_web_page", "sums_of"]
 
 _PAGE_SUFFIXES = (".html", ".htm", ".xhtml")
 _PAGE_BEGINNINGS = (b"<!doctype html", b"<html")
@@ -52,6 +54,7 @@ class Demand(NamedTuple):
 
 
 NOTHING_MORE = Demand()
+ALONE = Host("", 4)
 
 
 class _ShortError(IncompleteError):
@@ -72,6 +75,7 @@ def fetch_file(
     quarantine: Path | None = None,
     on_bytes: Callable[[int], None] | None = None,
     replaced_to: Path | None = None,
+    host: Host = ALONE,
 ) -> Fetched:
     """Fetch a listed file to `dest`, which holds the old bytes or all of the new ones at any moment.
 
@@ -87,6 +91,8 @@ def fetch_file(
         Told of every block that arrived; an error of its own ends the transfer.
     replaced_to
         Second name for what stands at `dest`: its SHA-256, below a folder of old versions.
+    host
+        How many connections a large file may be fetched over.
 
     Raises
     ------
@@ -101,7 +107,7 @@ def fetch_file(
     """
     partial = Partial(remote, dest)
     try:
-        fetched = _fetched(remote, partial, origin, patience, demand, quarantine, on_bytes)
+        fetched = _fetched(remote, partial, origin, patience, demand, quarantine, on_bytes, host)
         if replaced_to is not None and replaced_to.name != fetched.sha256:
             with partial.store_errors():
                 keep_old(dest, replaced_to)
@@ -129,12 +135,16 @@ def _fetched(
     demand: Demand,
     quarantine: Path | None,
     on_bytes: Callable[[int], None] | None,
+    host: Host,
 ) -> Fetched:
     """All bytes in the partial, verified; wrong ones of the right number are asked for once more, from the start."""
     wrong = None
     while True:
         watch = Watch(patience, patience.no_news_s, partial.position, remote.url)
-        patience(functools.partial(_receive, remote, partial, origin, patience, demand, watch, on_bytes), watch)
+        if wrong is not None or not _received_in_ranges(
+            remote, partial, origin, patience, demand, watch, on_bytes, host
+        ):
+            patience(functools.partial(_receive, remote, partial, origin, patience, demand, watch, on_bytes), watch)
         try:
             _refuse_web_page(remote, partial)
             _check_sums(remote, partial, demand)
@@ -148,6 +158,29 @@ def _fetched(
             kept = _quarantined(remote, partial, quarantine, f"{error}{again}")
             raise IncompleteError(f"{error}{again}{kept}") from error
         return Fetched(partial.digest("sha256"), partial.position)
+
+
+def _received_in_ranges(
+    remote: RemoteFile,
+    partial: Partial,
+    origin: Origin,
+    patience: Patience,
+    demand: Demand,
+    watch: Watch,
+    on_bytes: Callable[[int], None] | None,
+    host: Host,
+) -> bool:
+    """Whether a large file came over several connections at once; else one answer after the other brings the rest."""
+    about = receive_ranges(remote, partial, origin, patience, demand.checksums, watch, on_bytes, host)
+    if about is None:
+        return False
+    try:
+        if about.recheck and not sums_of(partial.checksums, demand):
+            _check_unchanged(remote, about.validators, about.recheck())
+    except IncompleteError:
+        partial.restart()
+        return False
+    return True
 
 
 def _receive(
@@ -174,7 +207,7 @@ def _receive(
                     on_bytes(len(chunk))
             if expected is not None and partial.position != expected:
                 raise _ShortError(f"{remote.url}: {expected:,} bytes declared, {partial.position:,} arrived")
-            if body.recheck and not _sums(partial, demand):
+            if body.recheck and not sums_of(partial.checksums, demand):
                 _check_unchanged(remote, body.validators, body.recheck())
     except _ShortError:
         raise
@@ -213,26 +246,31 @@ def _check_unchanged(remote: RemoteFile, before: tuple[str, ...], after: tuple[s
         )
 
 
-def _sums(partial: Partial, demand: Demand) -> dict[str, str]:
+def sums_of(declared: Mapping[str, str], demand: Demand) -> dict[str, str]:
     """The checksums to hold the bytes to: those of a sidecar or lock file, or else those that the server declares."""
     if demand.checksums:
         return dict(demand.checksums)
-    return {name: digits for name, digits in partial.checksums.items() if name != ETAG_MD5 or demand.etag_is_md5}
+    return {name: digits for name, digits in declared.items() if name != ETAG_MD5 or demand.etag_is_md5}
 
 
 def _check_sums(remote: RemoteFile, partial: Partial, demand: Demand) -> None:
-    for name, digits in sorted(_sums(partial, demand).items()):
+    for name, digits in sorted(sums_of(partial.checksums, demand).items()):
         found = partial.digest(algorithm_of(name))
         if found != digits:
             way_on = "; if this server's ETags are no MD5, say etag_is_md5 = false" if name == ETAG_MD5 else ""
             raise _WrongBytesError(f"{remote.url}: {name} {digits} declared, {found} arrived{way_on}")
 
 
+def is_web_page(name: str, beginning: bytes) -> bool:
+    """Whether these first bytes are a page's, under a name that is none."""
+    start = beginning.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    return not name.lower().endswith(_PAGE_SUFFIXES) and start.startswith(_PAGE_BEGINNINGS)
+
+
 def _refuse_web_page(remote: RemoteFile, partial: Partial) -> None:
     """Error pages come with status 200 and the right length: a page under another name is no data."""
-    beginning = partial.beginning(512).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    name = PurePosixPath(remote.path).name.lower()
-    if not name.endswith(_PAGE_SUFFIXES) and beginning.startswith(_PAGE_BEGINNINGS):
+    beginning, name = partial.beginning(512), PurePosixPath(remote.path).name
+    if is_web_page(name, beginning):
         raise IncompleteError(
             f"{remote.url}: a web page saved as data ({name} begins with {beginning[:40].decode('latin-1')!r}); "
             "open the URL in a browser to see what it says"

@@ -1,55 +1,36 @@
 """HTTP and HTTPS: single files, and folders that show an index page.
 
-requests, not fsspec or obstore: a download that cannot lie needs every header and the body's raw bytes. fsspec turns
-429 and 503 into "not found", obstore's HTTP store cannot list, and both hide what was declared.
+Bodies come over a plain `Connection`, or through `requests` where an answer is more than that can take.
 """
 
 import http.client
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from html.parser import HTMLParser
-from http.cookiejar import DefaultCookiePolicy
-from threading import get_ident
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
-from em_assets.errors import IncompleteError, SourceError, SourceMissingError, SourceUnreachableError
-from em_assets.sources.answers import (
-    asking,
-    refuse_surplus,
-    resume_with,
-    retry_after_s,
-    size_of,
-    span,
-    validators_of,
-)
+from em_assets.errors import IncompleteError, SourceError, SourceUnreachableError
+from em_assets.sources.answers import Answer, asking, refuse_surplus, resume_with, size_of, span, validators_of
 from em_assets.sources.checksums import declared
+from em_assets.sources.connection import Connection, GarbledError, Head, UnusualError
 from em_assets.sources.globs import Wanted
-from em_assets.sources.origins import THIS_MACHINE, Location
-from em_assets.sources.wire import (
-    BLOCK_BYTES,
-    ELSEWHERE,
-    LATER,
-    Body,
-    Entry,
-    NotResumedError,
-    Patience,
-    Resume,
-    ToldToWaitError,
-)
+from em_assets.sources.origins import Location
+from em_assets.sources.sessions import asked, check_status, connection_for, session_for
+from em_assets.sources.wire import BLOCK_BYTES, Body, Entry, NotResumedError, Patience, Resume
 
 if TYPE_CHECKING:
     import socket
 
     import requests
 
-GONE = {401: "not public", 403: "not public", 404: "not there", 410: "gone for good"}
-PASSING_STATUS = (408, 425, 429)
 MOST_PAGES = 100_000
+MOST_REDIRECTS = 10
 AT_ONCE = 4
-_KEPT: ContextVar["dict[tuple[int, str], requests.Session] | None"] = ContextVar("_KEPT", default=None)
+REDIRECTS = (301, 302, 303, 307, 308)
+NO_HEAD = (403, 405, 501)
 _COMPRESSED = (".gz", ".tgz", ".bz2", ".xz", ".zst", ".Z")
 
 
@@ -65,7 +46,7 @@ def entries(location: Location, wanted: Wanted, patience: Patience) -> list[Entr
     SourceUnreachableError
         No answer, or one that says to come back later.
     """
-    with _session(location.url) as session:
+    with session_for(location.url) as session:
         root = location.url
         if not urlsplit(root).path.endswith("/"):
             head = _head(session, root, patience)
@@ -77,6 +58,19 @@ def entries(location: Location, wanted: Wanted, patience: Patience) -> list[Entr
             return [Entry("", None, validators_of(answer))]  # HEAD of an answer made anew proves no size
         with ThreadPoolExecutor(AT_ONCE) as pool:
             return list(pool.map(lambda item: _entry(item[0], _head(session, item[1], patience)), found))
+
+
+def names(location: Location, patience: Patience) -> list[str]:
+    """Names directly in the folder of an index page, those of folders with a slash at the end; sorted.
+
+    Raises
+    ------
+    SourceMissingError, SourceUnreachableError
+        As for `entries`.
+    """
+    with session_for(location.url) as session:
+        below = {path for path, _ in _children(session, location.url, location.url, patience)}
+    return sorted(path for path in below if "/" not in path.rstrip("/"))
 
 
 @contextmanager
@@ -93,27 +87,35 @@ def body(
         The server keeps content codings with the bytes (S3 and Google do), so that one in the answer is no mistake.
     """
     url = location.url
-    with (
-        _session(url) as session,
-        _asked(session, "GET", url, patience, accept=(416,), headers=asking(url, resume)) as response,
-    ):
-        if response.status_code == 416:
-            raise NotResumedError(f"{url}: HTTP 416, nothing there to go on with")
-        coding = response.headers.get("Content-Encoding", "identity")
-        if coding != "identity" and not as_stored and not urlsplit(url).path.endswith(_COMPRESSED):
-            raise SourceError(f"{url}: plain bytes asked for, {coding} sent")
-        start, size_bytes = span(response, resume)
-        connection = getattr(response.raw, "connection", None)
-        yield Body(
-            _chunks(response, url),
-            size_bytes,
-            validators_of(response),
-            ends_itself="chunked" in response.headers.get("Transfer-Encoding", ""),
-            start=start,
-            resume_with=resume_with(response),
-            checksums=declared(response.headers, is_whole=response.status_code == 200),
-            recheck=lambda: _rechecked(session, url, patience, connection and connection.sock),
-        )
+    with ExitStack() as stack:
+        plain = _plainly_asked(stack, url, patience, asking(url, resume))
+        if plain is not None:
+            connection, head = plain
+            recheck = partial(_rechecked_plainly, connection, head.url, patience)
+            yield _body(url, head, resume, connection.chunks(url), recheck, as_stored=as_stored)
+            return
+        session = stack.enter_context(session_for(url))
+        with asked(session, "GET", url, patience, accept=(416,), headers=asking(url, resume)) as response:
+            wire = getattr(response.raw, "connection", None)
+            recheck = partial(_rechecked, session, url, patience, wire and wire.sock)
+            yield _body(url, response, resume, _chunks(response, url), recheck, as_stored=as_stored)
+
+
+def web_location(location: Location) -> Location:
+    """Where a file is asked for over HTTP: there."""
+    return location
+
+
+def about(location: Location, patience: Patience) -> Body:
+    """What the server declares of a file, without its bytes."""
+    url = location.url
+
+    def head() -> "requests.Response":
+        with session_for(url) as session:
+            return _head(session, url, patience, asking(url, None))
+
+    answer = head()
+    return _body(url, answer, None, iter(()), lambda: validators_of(head()), as_stored=True)
 
 
 def fetch_small(url: str, patience: Patience, most_bytes: int) -> bytes | None:
@@ -126,7 +128,7 @@ def fetch_small(url: str, patience: Patience, most_bytes: int) -> bytes | None:
     SourceError
         More than `most_bytes`.
     """
-    with _session(url) as session, _asked(session, "GET", url, patience, accept=(403, 404)) as response:
+    with session_for(url) as session, asked(session, "GET", url, patience, accept=(403, 404)) as response:
         if response.status_code in (403, 404):
             return None
         content = bytearray()
@@ -137,104 +139,88 @@ def fetch_small(url: str, patience: Patience, most_bytes: int) -> bytes | None:
         return bytes(content)
 
 
-@contextmanager
-def connections_kept() -> Iterator[None]:
-    """Keep connections open from one file to the next, in this context and those copied from it.
-
-    Each thread has its own: what comes behind a file's last byte is then nobody else's.
-    """
-    sessions: dict[tuple[int, str], requests.Session] = {}
-    token = _KEPT.set(sessions)
-    try:
-        yield
-    finally:
-        _KEPT.reset(token)
-        for session in sessions.values():
-            session.close()
-
-
-@contextmanager
-def _session(url: str) -> Iterator["requests.Session"]:
-    """Give a session of its own, or the one that is kept for thread and host."""
-    kept = _KEPT.get()
-    if kept is None:
-        with _new_session(url) as session:
-            yield session
-        return
-    key = (get_ident(), urlsplit(url).netloc)
-    if key not in kept:
-        kept[key] = _new_session(url)
-    yield kept[key]
-
-
-def _new_session(url: str) -> "requests.Session":
-    import requests
-
-    session = requests.Session()
-    session.headers.update({"Accept-Encoding": "identity", "User-Agent": "em-assets"})
-    session.auth = lambda request: request  # anonymous: a ~/.netrc is not ours to send
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    session.trust_env = (urlsplit(url).hostname or "") not in THIS_MACHINE  # proxies are for the world outside
-    return session
-
-
-@contextmanager
-def _asked(
-    session: "requests.Session",
-    method: str,
+def _body(
     url: str,
-    patience: Patience,
+    answer: Answer,
+    resume: Resume | None,
+    chunks: Iterator[bytes] | Iterator[memoryview],
+    recheck: Callable[[], tuple[str, ...]],
     *,
-    accept: tuple[int, ...] = (),
-    headers: Mapping[str, str] | None = None,
-) -> Iterator["requests.Response"]:
-    import requests
-
-    sent_astray = (
-        requests.exceptions.InvalidURL,
-        requests.exceptions.InvalidSchema,  # a redirect to file:// or the like
-        requests.exceptions.TooManyRedirects,
+    as_stored: bool,
+) -> Body:
+    if answer.status_code == 416:
+        raise NotResumedError(f"{url}: HTTP 416, nothing there to go on with")
+    coding = answer.headers.get("Content-Encoding", "") or "identity"
+    if coding != "identity" and not as_stored and not urlsplit(url).path.endswith(_COMPRESSED):
+        raise SourceError(f"{url}: plain bytes asked for, {coding} sent")
+    start, size_bytes = span(answer, resume)
+    return Body(
+        chunks,
+        size_bytes,
+        validators_of(answer),
+        ends_itself="chunked" in answer.headers.get("Transfer-Encoding", ""),
+        start=start,
+        resume_with=resume_with(answer),
+        checksums=declared(answer.headers, is_whole=answer.status_code == 200),
+        recheck=recheck,
     )
-    timeouts = (patience.connect_s, patience.read_s)
+
+
+def _plainly_asked(
+    stack: ExitStack, url: str, patience: Patience, headers: Mapping[str, str]
+) -> tuple[Connection, Head] | None:
+    """A plain connection and the head of its answer, behind all redirects; None where `requests` must be asked."""
+    first = url
+    for _ in range(MOST_REDIRECTS):
+        connection = stack.enter_context(connection_for(url))
+        if connection is None:
+            return None
+        try:
+            head = connection.ask("GET", url, headers, patience.connect_s, patience.read_s)
+        except UnusualError:
+            connection.close()
+            return None
+        if head.status_code not in REDIRECTS or "Location" not in head.headers:
+            if head.status_code != 416:
+                check_status(head, first)
+            return connection, head
+        url = urldefrag(urljoin(url, head.headers["Location"])).url
+        if urlsplit(url).scheme not in ("http", "https"):
+            raise SourceError(f"{first}: sent on to {url}, which is no web address")
+    raise SourceError(f"{first}: sent on more than {MOST_REDIRECTS} times")
+
+
+def _rechecked_plainly(connection: Connection, url: str, patience: Patience) -> tuple[str, ...]:
+    """As `_rechecked`; a connection with more on it than was declared is of no use to anybody."""
     try:
-        response = _answer(session, method, url, timeouts, headers)
-    except sent_astray as error:
-        raise SourceError(f"{url}: {error}") from error
-    except requests.RequestException as error:
-        raise SourceUnreachableError(f"{url}: no answer, {LATER} ({error})") from error
-    with response:
-        if response.status_code not in accept:
-            _check_status(response, url)
-        yield response
+        if connection.has_surplus:
+            raise IncompleteError(f"{url}: more bytes than declared")
+        refuse_surplus(url, connection.socket)
+        validators = _validators_now(connection, url, patience)
+        refuse_surplus(url, connection.socket)
+    except IncompleteError:
+        connection.close()
+        raise
+    return validators
 
 
-def _answer(
-    session: "requests.Session", method: str, url: str, timeouts: tuple[float, float], headers: Mapping[str, str] | None
-) -> "requests.Response":
-    """Ask; once more at once where a connection kept open has been closed by the server in the same moment."""
-    import requests
+def _validators_now(connection: Connection, url: str, patience: Patience) -> tuple[str, ...]:
+    def ask() -> tuple[str, ...] | None:
+        try:
+            head = connection.ask("HEAD", url, {}, patience.connect_s, patience.read_s)
+        except GarbledError:  # what came in place of a status was more of the file
+            return None
+        except UnusualError:
+            connection.close()
+            return ()
+        if head.status_code not in NO_HEAD:
+            check_status(head, url)
+        return validators_of(head) if head.ok else ()
 
-    def ask() -> requests.Response:
-        return session.request(method, url, stream=True, timeout=timeouts, allow_redirects=True, headers=headers)
-
-    try:
-        return ask()
-    except requests.ConnectionError as error:
-        if "RemoteDisconnected" not in str(error):
-            raise
-        return ask()
-
-
-def _check_status(response: "requests.Response", url: str) -> None:
-    status = response.status_code
-    if status < 300:
-        return
-    if status in GONE:
-        raise SourceMissingError(f"{url}: HTTP {status}, {GONE[status]}; {ELSEWHERE}")
-    if status in PASSING_STATUS or status >= 500:
-        message = f"{url}: HTTP {status} {response.reason}; {LATER}"
-        raise ToldToWaitError(message, retry_after_s(response.headers.get("Retry-After", "")))
-    raise SourceError(f"{url}: HTTP {status} {response.reason}")
+    validators = patience(ask)
+    if validators is None:
+        raise IncompleteError(f"{url}: more bytes than declared")
+    return validators
 
 
 def _rechecked(
@@ -244,7 +230,7 @@ def _rechecked(
 
     def ask() -> tuple[str, ...] | None:
         try:
-            with _asked(session, "HEAD", url, patience, accept=(403, 405, 501)) as response:
+            with asked(session, "HEAD", url, patience, accept=NO_HEAD) as response:
                 return validators_of(response) if response.ok else ()
         except SourceUnreachableError as error:
             if "BadStatusLine" in str(error):  # what came in place of a status was more of the file
@@ -259,12 +245,14 @@ def _rechecked(
     return validators
 
 
-def _head(session: "requests.Session", url: str, patience: Patience) -> "requests.Response":
+def _head(
+    session: "requests.Session", url: str, patience: Patience, headers: Mapping[str, str] | None = None
+) -> "requests.Response":
     def ask() -> "requests.Response":
-        with _asked(session, "HEAD", url, patience, accept=(405, 501)) as response:
+        with asked(session, "HEAD", url, patience, accept=(405, 501), headers=headers) as response:
             if response.ok:
                 return response
-        with _asked(session, "GET", url, patience) as response:  # closed before its body is read
+        with asked(session, "GET", url, patience, headers=headers) as response:  # closed before its body is read
             return response
 
     return patience(ask)
@@ -310,7 +298,7 @@ def _walk(session: "requests.Session", root: str, wanted: Wanted, patience: Pati
 
 def _children(session: "requests.Session", page: str, root: str, patience: Patience) -> Iterator[tuple[str, str]]:
     def ask() -> tuple[str, str]:
-        with _asked(session, "GET", page, patience) as response:
+        with asked(session, "GET", page, patience) as response:
             content = b"".join(_chunks(response, page))
             return response.url, content.decode(response.encoding or "utf-8", errors="replace")
 

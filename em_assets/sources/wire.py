@@ -3,11 +3,12 @@
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
 from em_assets.errors import IncompleteError, SourceUnreachableError
+from em_assets.settings import TransferLimits
 
 T = TypeVar("T")
 
@@ -51,10 +52,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Resume:
-    """Where a body is to go on: at byte `start`, provided that the file is still the one of `validator`."""
+    """Where a body is to go on: at byte `start`, provided that the file is still the one of `validator`.
+
+    It goes on to the file's end, or up to byte `end`, which is not part of it.
+    """
 
     start: int
     validator: str
+    end: int | None = None
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ class Body:
     Attributes
     ----------
     chunks
-        The bytes; it raises `SourceUnreachableError` when they break off.
+        The bytes, each chunk good until the next is asked for; it raises `SourceUnreachableError` when they break off.
     size_bytes
         What the answer declares for the whole file; None where it does not.
     validators
@@ -81,7 +86,7 @@ class Body:
         Gives the validators as they are now: other ones after the last byte mean that two versions were sent as one.
     """
 
-    chunks: Iterator[bytes]
+    chunks: Iterator[bytes] | Iterator[memoryview]
     size_bytes: int | None
     validators: tuple[str, ...] = ()
     ends_itself: bool = False
@@ -111,6 +116,8 @@ class Patience:
         A file ends after so long without new bytes, all tries and pauses counted.
     listing_s
         The same for a question that is no file: a listing, a HEAD.
+    connections
+        Connections to one host at a time, over all processes that share a store; None for what suits its kind.
     """
 
     tries: int = 5
@@ -123,6 +130,12 @@ class Patience:
     stall_s: float = 20.0
     no_news_s: float = 60.0
     listing_s: float = 40.0
+    connections: int | None = None
+
+    @classmethod
+    def within_limits(cls, limits: TransferLimits) -> "Patience":
+        """The patience that a user's settings ask for."""
+        return cls(**asdict(limits))
 
     def __call__(self, ask: Callable[[], T], watch: "Watch | None" = None) -> T:
         """Return what `ask` returns; ask again after an error that may pass, as long as the watch allows."""
@@ -179,6 +192,11 @@ class Watch:
         SourceUnreachableError
             Slower than `least_bytes_per_s` over `stall_s`, or no news for too long.
         """
+        self.news(position)
+        self.keep_up(position)
+
+    def news(self, position: int) -> None:
+        """As `arrived`, of the file, whichever answer the bytes came by."""
         now = time.monotonic()
         self.most_bytes = max(self.most_bytes, position)
         least = self._patience.least_bytes_per_s
@@ -187,6 +205,10 @@ class Watch:
         elif now - self._news_at > self._limit_s:
             news = f"{self.most_bytes - self._news_bytes:,} new bytes in {self._limit_s:g} s"
             raise SourceUnreachableError(f"{self._of}: {news}; {LATER}")
+
+    def keep_up(self, position: int) -> None:
+        """As `arrived`, of one answer's rate."""
+        now, least = time.monotonic(), self._patience.least_bytes_per_s
         if now - self._answer_at > self._patience.stall_s:
             if position - self._answer_bytes < least * self._patience.stall_s:
                 slow = f"{position - self._answer_bytes:,} bytes in {now - self._answer_at:.0f} s"

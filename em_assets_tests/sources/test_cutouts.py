@@ -143,3 +143,86 @@ def test_a_box_above_max_bytes_is_refused_before_it_is_read(cut) -> None:
 def test_no_volume_at_the_address_is_missing(archive: Origin, hurried: Patience, remote: Path) -> None:
     with pytest.raises(SourceMissingError, match="gs://bucket/none"):
         observe([Source(kind="cutout", url="gs://bucket/none", shape_zyx=BOX)], archive, patience=hurried)
+
+
+def test_a_box_is_moved_to_where_the_coarsest_level_shows_something(tmp_path: Path, cut, remote: Path) -> None:
+    """All but one corner of the volume is empty; the crop records which boxes were blank."""
+    import tensorstore as ts
+
+    for scale in (1, 2):
+        spec = {"driver": "neuroglancer_precomputed", "kvstore": f"file://{remote}/", "scale_index": scale - 1}
+        voxels = np.zeros([160 // scale, 128 // scale, 96 // scale, 1], np.uint8)
+        voxels[-16 // scale :, -16 // scale :, -16 // scale :] = 9
+        context = ts.Context()
+        array = ts.open({**spec, "store_data_equal_to_fill_value": True}, context=context).result()
+        array.write(voxels).result()
+    n_blank = []
+    for seed in range(3):
+        cut(Source(kind="cutout", url=URL, shape_zyx=(32, 32, 32), seed=seed), raw=f"raw{seed}")
+        pixels, attributes = crop(tmp_path / f"raw{seed}")
+        recorded = attributes["em_assets_cutout"]
+        n_blank.append(len(recorded["blank_starts_zyx"]))
+        assert recorded["start_zyx"] == [64, 96, 128]
+        assert [64, 96, 128] not in recorded["blank_starts_zyx"]
+        assert pixels.max() == 9
+    assert max(n_blank) > 10  # every draw was blank: the coarsest level told where to look
+
+
+def test_a_chunk_that_is_not_there_is_an_error_and_no_background(cut, remote: Path, tmp_path: Path) -> None:
+    (remote / "8nm" / "64-96_0-32_0-32").unlink()
+    with pytest.raises(SourceMissingError, match="a chunk of the box is not there"):
+        cut(Source(kind="cutout", url=URL, shape_zyx=BOX, start_zyx=(0, 0, 64)))
+    assert not list((tmp_path / "raw").rglob("crop.zarr"))
+
+
+@pytest.fixture
+def zarr_remote(tmp_path: Path, voxels: NDArray[np.uint8]) -> Path:
+    """The volume as a bare zarr v2 array below a web host; blank chunks are not written, as zarr-python does."""
+    import zarr
+
+    folder = tmp_path / "archive" / "http" / "a.org" / "em.zarr"
+    array = zarr.create_array(
+        folder, shape=SHAPE, chunks=(32, 32, 32), dtype="uint8", zarr_format=2, config={"write_empty_chunks": False}
+    )
+    array[:] = voxels
+    return folder
+
+
+def test_an_absent_zarr_chunk_is_the_fill_value_only_where_the_dataset_says_so(
+    tmp_path: Path, cut, zarr_remote: Path, voxels: NDArray[np.uint8]
+) -> None:
+    source = Source(kind="cutout", url="https://a.org/em.zarr", shape_zyx=BOX, start_zyx=(0, 0, 40))
+    with pytest.raises(SourceMissingError, match=r"a chunk of the box is not there.*absent_is_fill = true"):
+        cut(source)
+    cut(source.model_copy(update={"absent_is_fill": True}))
+    assert np.array_equal(crop(tmp_path / "raw")[0], voxels[0:32, 0:40, 40:90])
+
+
+@pytest.fixture
+def sharded_remote(tmp_path: Path, voxels: NDArray[np.uint8]) -> Path:
+    """The volume as a bare sharded zarr v3 array; the index of a shard leaves out its blank chunks."""
+    import zarr
+
+    folder = tmp_path / "archive" / "http" / "a.org" / "sharded.zarr"
+    zarr.create_array(
+        folder,
+        shape=SHAPE,
+        chunks=(16, 16, 16),
+        shards=(32, 32, 32),
+        dtype="uint8",
+        config={"write_empty_chunks": False},
+    )[:] = np.where(np.arange(160) < 80, 0, voxels)
+    return folder
+
+
+def test_a_shards_index_declares_chunks_absent_and_a_lost_shard_is_an_error(
+    tmp_path: Path, cut, sharded_remote: Path, voxels: NDArray[np.uint8]
+) -> None:
+    source = Source(kind="cutout", url="https://a.org/sharded.zarr", shape_zyx=BOX, start_zyx=(0, 0, 70))
+    cut(source)
+    pixels = crop(tmp_path / "raw")[0]
+    assert np.array_equal(pixels[:, :, 10:], voxels[0:32, 0:40, 80:120])
+    assert not pixels[:, :, :10].any()
+    (sharded_remote / "c" / "0" / "1" / "3").unlink()
+    with pytest.raises(SourceMissingError, match="the shard c/0/1/3 is not there"):
+        cut(source, "again")

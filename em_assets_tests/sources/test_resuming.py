@@ -114,6 +114,7 @@ def test_a_run_that_failed_is_gone_on_with_by_the_next(web: FaultyWeb, served: S
         source = Source(url=f"{web.url}/served/a.tif")
         return acquire([source], PUBLIC_ORIGIN, tmp_path / "raw", log=str, patience=ONCE).fetched
 
+    served.most = len(PAYLOAD) // 3  # asked twice: quickly, and then with care
     with pytest.raises(SourceUnreachableError):
         run()
     served.most = len(PAYLOAD)

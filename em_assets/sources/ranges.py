@@ -1,0 +1,216 @@
+"""One large file in several ranges at once, each byte written where it belongs.
+
+::
+
+    0          position                                            size
+    |==========|=======|=======|···    |=======|···    |             |
+      digested   whole   whole   coming  whole   coming  not asked yet
+
+What is whole from the beginning is read again for the digests while more arrives, and the note beside the partial
+counts nothing else. A range that breaks off goes on where it broke off; the ranges stay close together, so that a kill
+loses no more than a tenth of the file.
+"""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import replace
+from threading import Condition
+
+from em_assets.errors import IncompleteError, SourceError
+from em_assets.model import RemoteFile
+from em_assets.sources.hosts import Host
+from em_assets.sources.origins import Location, Origin
+from em_assets.sources.partial import Partial
+from em_assets.sources.protocols import Ranged, ask_ranged
+from em_assets.sources.sessions import connections_kept
+from em_assets.sources.wire import Body, NotResumedError, Patience, Resume, Watch, agree
+
+RANGED_FROM_BYTES = 32 << 20
+MOST_AT_ONCE = 4
+LEAST_UNIT_BYTES, MOST_UNIT_BYTES = 1 << 20, 16 << 20
+UNITS = 100
+"""Of this many units, `AHEAD` at most are asked for before the first of them is whole."""
+
+AHEAD = 8
+
+
+def receive_ranges(
+    remote: RemoteFile,
+    partial: Partial,
+    origin: Origin,
+    patience: Patience,
+    algorithms: Mapping[str, str],
+    watch: Watch,
+    on_bytes: Callable[[int], None] | None,
+    host: Host,
+) -> Body | None:
+    """All bytes of a large file into the partial; what the server declares of it.
+
+    None where one answer after the other is the better way, or the only one: a small file, a host whose connections
+    are all in use, a server that knows no ranges or names no validator to hold them to, a file that has changed
+    meanwhile. What is there by then is kept.
+
+    Raises
+    ------
+    SourceUnreachableError
+        No news of any range for too long.
+    """
+    asked = ask_ranged(remote.url, origin)
+    if asked is None or remote.size_bytes is None or remote.size_bytes - partial.position < RANGED_FROM_BYTES:
+        return None
+    with host.spare_lines(MOST_AT_ONCE - 1) as n_more:
+        about = _about(remote, partial, *asked, patience.within(watch.left_s)) if n_more else None
+        if about is None or about.resume_with is None:
+            return None
+        partial.begin(replace(about, start=partial.position), algorithms)
+        filling = _Filling(partial.position, remote.size_bytes)
+        receiver = _Receiver(*asked, patience, about.resume_with, partial, watch, on_bytes, filling)
+        try:
+            _fill(receiver, partial, filling, 1 + n_more)
+        except IncompleteError:  # no range, or one of another version: the whole file is asked for, and judged
+            return None
+    return about
+
+
+def _about(
+    remote: RemoteFile, partial: Partial, speaker: Ranged, location: Location, patience: Patience
+) -> Body | None:
+    try:
+        about = speaker.about(location, patience)
+    except SourceError:  # a GET says it better, and some servers know no HEAD
+        return None
+    is_same = about.size_bytes == remote.size_bytes and agree(remote.validator, about.validators)
+    is_resumed = partial.resume is None or partial.resume.validator == about.resume_with
+    return about if is_same and is_resumed else None
+
+
+class _Filling:
+    """Which units are taken, which are whole, and what went wrong."""
+
+    def __init__(self, start: int, end: int) -> None:
+        self.end = end
+        self.error: BaseException | None = None
+        self._unit_bytes = min(max((end - start) // UNITS, LEAST_UNIT_BYTES), MOST_UNIT_BYTES)
+        self._next = self._digested = self._received = start
+        self._whole: dict[int, int] = {}
+        self._changed = Condition()
+
+    def take(self) -> tuple[int, int] | None:
+        """First and last byte, the last excluded, of the next unit; None where there is nothing left to do."""
+        with self._changed:
+            while self.error is None and self._next < self.end and self._next - self._digested >= self._ahead:
+                self._changed.wait()
+            if self.error is not None or self._next >= self.end:
+                return None
+            start, self._next = self._next, min(self._next + self._unit_bytes, self.end)
+            return start, self._next
+
+    def received(self, n_bytes: int, watch: Watch) -> None:
+        """Count new bytes of any unit."""
+        with self._changed:
+            if self.error is not None:
+                raise _EndedError
+            self._received += n_bytes
+            watch.news(self._received)
+
+    def whole(self, start: int, end: int) -> None:
+        """Note a unit that has arrived."""
+        with self._changed:
+            self._whole[start] = end
+            self._changed.notify_all()
+
+    def fail(self, error: BaseException) -> None:
+        """Note what ends it; the first counts."""
+        with self._changed:
+            if self.error is None:
+                self.error = error
+            self._changed.notify_all()
+
+    def wait(self, digested: int) -> int:
+        """Up to where the file is whole, once that is more than has been digested.
+
+        Raises
+        ------
+        BaseException
+            What a unit failed with.
+        """
+        with self._changed:
+            self._digested = digested
+            self._changed.notify_all()
+            while self.error is None and digested not in self._whole:
+                self._changed.wait()
+            if self.error is not None:
+                raise self.error
+            while digested in self._whole:
+                digested = self._whole.pop(digested)
+            return digested
+
+    @property
+    def _ahead(self) -> int:
+        return AHEAD * self._unit_bytes
+
+
+class _EndedError(SourceError):
+    """Another unit has failed."""
+
+
+class _Receiver:
+    """Fetches one unit after the other."""
+
+    def __init__(
+        self,
+        speaker: Ranged,
+        location: Location,
+        patience: Patience,
+        validator: str,
+        partial: Partial,
+        watch: Watch,
+        on_bytes: Callable[[int], None] | None,
+        filling: _Filling,
+    ) -> None:
+        self._speaker, self._location, self._patience, self._validator = speaker, location, patience, validator
+        self._partial, self._watch, self._on_bytes, self._filling = partial, watch, on_bytes, filling
+
+    def work(self) -> None:
+        """Fetch units until there are none left; an error ends all workers."""
+        try:
+            while (unit := self._filling.take()) is not None:
+                self._receive(*unit)
+                self._filling.whole(*unit)
+        except BaseException as error:  # noqa: BLE001 - raised again, where the file is put together
+            self._filling.fail(error)
+
+    def _receive(self, start: int, end: int) -> None:
+        position = start
+
+        def receive() -> None:
+            nonlocal position
+            patience = self._patience.within(self._watch.left_s)
+            pace = Watch(self._patience, self._patience.no_news_s, position, self._location.url)
+            with self._speaker.body(self._location, patience, Resume(position, self._validator, end)) as body:
+                if body.start != position:
+                    raise NotResumedError(f"{self._location.url}: a range asked for, the whole file sent")
+                for chunk in body.chunks:
+                    self._partial.write_at(position, chunk)
+                    position += len(chunk)
+                    pace.keep_up(position)
+                    self._filling.received(len(chunk), self._watch)
+                    if self._on_bytes:
+                        self._on_bytes(len(chunk))
+
+        while position < end:  # a server may send less than was asked for
+            self._patience(receive, self._watch)
+
+
+def _fill(receiver: _Receiver, partial: Partial, filling: _Filling, n_at_once: int) -> None:
+    """Digest what is whole, while more arrives."""
+    with connections_kept(), ThreadPoolExecutor(n_at_once) as pool:
+        try:
+            for _ in range(n_at_once):
+                pool.submit(copy_context().run, receiver.work)
+            while partial.position < filling.end:
+                partial.advance(filling.wait(partial.position))
+        except BaseException as error:
+            filling.fail(error)
+            raise

@@ -1,0 +1,86 @@
+"""A host is asked over so many connections as it is given, by all processes together."""
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from em_assets.sources.hosts import Host, host_of
+
+HOLDING = """
+import sys, time
+from pathlib import Path
+from em_assets.sources.hosts import Host
+with Host("a.org", 1, Path(sys.argv[1])).line():
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(
+    ("url", "limit"),
+    [
+        ("https://ftp.ebi.ac.uk/empiar/x/", 3),
+        ("ftp://ftp.ebi.ac.uk/empiar/x/", 3),
+        ("ftp://a.org/x", 2),
+        ("https://a.org/x", 4),
+        ("s3://bucket/x", 32),
+        ("gs://bucket/x", 32),
+    ],
+)
+def test_each_kind_of_host_has_its_limit(tmp_path: Path, url: str, limit: int) -> None:
+    assert host_of(url, tmp_path, None, str).limit == limit
+
+
+def test_a_setting_never_takes_more_of_a_polite_host(tmp_path: Path) -> None:
+    assert host_of("https://ftp.ebi.ac.uk/x", tmp_path, 16, str).limit == 3
+    assert host_of("https://ftp.ebi.ac.uk/x", tmp_path, 2, str).limit == 2
+    assert host_of("https://a.org/x", tmp_path, 16, str).limit == 16
+
+
+def test_both_protocols_of_a_host_share_its_connections(tmp_path: Path) -> None:
+    by_ftp, by_web = (host_of(f"{scheme}://ftp.ebi.ac.uk/x", tmp_path, None, str) for scheme in ("ftp", "https"))
+    with by_ftp.line(), by_web.line(), by_web.spare_lines(9) as more:
+        assert more == 1
+
+
+def test_no_more_than_the_limit_are_held_and_a_waiting_one_gets_its_turn(tmp_path: Path) -> None:
+    host = Host("a.org", 2, tmp_path)
+    held, most, lock = 0, 0, threading.Lock()
+
+    def work() -> None:
+        nonlocal held, most
+        for _ in range(20):
+            with host.line():
+                with lock:
+                    held += 1
+                    most = max(most, held)
+                with lock:
+                    held -= 1
+
+    workers = [threading.Thread(target=work) for _ in range(6)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert held == 0
+    assert 1 <= most <= 2
+
+
+def test_another_process_holds_a_connection_until_it_dies(tmp_path: Path) -> None:
+    host = Host("a.org", 1, tmp_path)
+    other = subprocess.Popen([sys.executable, "-c", HOLDING, str(tmp_path)], stdout=subprocess.PIPE)
+    assert other.stdout is not None
+    try:
+        assert other.stdout.readline() == b"held\n"
+        with host.spare_lines(1) as n_free:
+            assert n_free == 0
+    finally:
+        other.kill()
+        other.communicate()
+    with host.line(), host.spare_lines(1) as n_free:
+        assert n_free == 0
+    with host.spare_lines(1) as n_free:
+        assert n_free == 1

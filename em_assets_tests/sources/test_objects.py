@@ -1,0 +1,175 @@
+"""Many small files come quickly and no less surely: whatever is odd about one is left to the careful way."""
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from faulty_web import Exchange, FaultyWeb, etag, faulty_web
+
+from em_assets.errors import SourceError, StoreError
+from em_assets.model import RawFile, RemoteFile, Source
+from em_assets.sources import files
+from em_assets.sources.job import Job
+from em_assets.sources.origins import PUBLIC_ORIGIN
+from em_assets.sources.wire import Patience
+
+CONTENTS = {f"{number:03}": hashlib.sha256(bytes([number])).digest() * (1 + 100 * number) for number in range(60)}
+HASTY = Patience(tries=4, first_pause_s=0.005, longest_pause_s=0.02, connect_s=1, read_s=0.5, stall_s=0.5, no_news_s=1)
+Answer = Callable[[Exchange, bytes], bool | None]
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Answer], FaultyWeb]]:
+    with ExitStack() as stack:
+        yield lambda answer: stack.enter_context(
+            faulty_web({"d": lambda x, _: answer(x, CONTENTS[x.path.removeprefix("/d/")])})
+        )
+
+
+def well(x: Exchange, content: bytes) -> bool:
+    """As a server should, on a connection that stays open."""
+    x.ranged(content)
+    return True
+
+
+def job(web: FaultyWeb, raw_dir: Path, patience: Patience = HASTY) -> Job:
+    remotes = tuple(
+        RemoteFile(path=f"{name[0]}/{name}", url=f"{web.url}/d/{name}", size_bytes=len(content), validator=None)
+        for name, content in CONTENTS.items()
+    )
+    return Job(
+        source=Source(url=f"{web.url}/d/"),
+        index=0,
+        prefix="",
+        remotes=remotes,
+        held={},
+        files_dir=raw_dir / "files",
+        quarantine=raw_dir / "quarantine",
+        origin=PUBLIC_ORIGIN,
+        patience=patience,
+        log=lambda line: None,
+        keep=lambda row: None,
+    )
+
+
+def all_right(rows: tuple[RawFile, ...], raw_dir: Path) -> bool:
+    held = {path.name: path.read_bytes() for path in (raw_dir / "files").rglob("*") if path.is_file()}
+    digests = {Path(row.path).name: row.sha256 for row in rows}
+    return held == CONTENTS and digests == {name: hashlib.sha256(held[name]).hexdigest() for name in held}
+
+
+def test_each_is_asked_for_once_and_looked_at_again_behind_its_last_byte(
+    serve: Callable[[Answer], FaultyWeb], tmp_path: Path
+) -> None:
+    web = serve(well)
+    assert all_right(files.fetch(job(web, tmp_path / "x")), tmp_path / "x")
+    asked = [method for method, _, _ in web.asked]
+    assert (asked.count("GET"), asked.count("HEAD")) == (60, 60)
+
+
+def test_where_the_server_says_checksums_nothing_is_looked_at_again(
+    serve: Callable[[Answer], FaultyWeb], tmp_path: Path
+) -> None:
+    def answer(x: Exchange, content: bytes) -> bool:
+        x.plain(content, ETag=f'"{hashlib.md5(content).hexdigest()}"')
+        return True
+
+    web = serve(answer)
+    assert all_right(files.fetch(job(web, tmp_path / "x", replace(HASTY, connections=1))), tmp_path / "x")
+    assert [method for method, _, _ in web.asked].count("HEAD") == 1  # with the first, when nobody knew
+
+
+def closes_each_time(x: Exchange, content: bytes) -> bool:
+    """Every answer is the last on its connection."""
+    x.ranged(content)
+    return False
+
+
+def says_it_closes(x: Exchange, content: bytes) -> bool:
+    """As above, and it says so."""
+    x.ranged(content, Connection="close")
+    return False
+
+
+def no_head(x: Exchange, content: bytes) -> bool:
+    """It knows no HEAD."""
+    x.head(405, Content_Length=0) if x.method == "HEAD" else x.ranged(content)
+    return True
+
+
+def in_chunks(x: Exchange, content: bytes) -> bool:
+    """No length, but an end of its own."""
+    x.head(200, Transfer_Encoding="chunked", ETag=etag(content))
+    x.body(b"%x\r\n" % len(content) + content + b"\r\n0\r\n\r\n")
+    return True
+
+
+def busy_first(x: Exchange, content: bytes) -> bool:
+    """Each file is refused once."""
+    x.head(503, Content_Length=0) if x.number == 0 and x.method == "GET" else x.ranged(content)
+    return True
+
+
+def breaks_off_once(x: Exchange, content: bytes) -> bool:
+    """Each file breaks off once, half-way."""
+    x.ranged(content, len(content) // 2 if x.number == 0 else None)
+    return x.number > 0
+
+
+def damaged_once(x: Exchange, content: bytes) -> bool:
+    """A bit is wrong, once, under the MD5 of the right ones."""
+    sent = content if x.number else content[:-1] + bytes([content[-1] ^ 1])
+    x.plain(sent, ETag=f'"{hashlib.md5(content).hexdigest()}"')
+    return True
+
+
+ODD = [closes_each_time, says_it_closes, no_head, in_chunks, busy_first, breaks_off_once, damaged_once]
+
+
+@pytest.mark.parametrize("answer", ODD)
+def test_what_is_odd_ends_with_the_right_bytes(
+    serve: Callable[[Answer], FaultyWeb], tmp_path: Path, answer: Answer
+) -> None:
+    assert all_right(files.fetch(job(serve(answer), tmp_path / "x")), tmp_path / "x")
+
+
+def test_bytes_that_came_before_it_broke_off_are_not_fetched_again(
+    serve: Callable[[Answer], FaultyWeb], tmp_path: Path
+) -> None:
+    web = serve(breaks_off_once)
+    files.fetch(job(web, tmp_path / "x"))
+    assert sum(web.sent.values()) == sum(map(len, CONTENTS.values()))
+
+
+def test_more_bytes_than_declared_are_not_taken_for_a_file(
+    serve: Callable[[Answer], FaultyWeb], tmp_path: Path
+) -> None:
+    def answer(x: Exchange, content: bytes) -> bool:
+        x.head(200, Content_Length=len(content), ETag=etag(content))
+        x.body(content + b"more")
+        return True
+
+    with pytest.raises(SourceError, match="more bytes than declared"):
+        files.fetch(job(serve(answer), tmp_path / "x"))
+
+
+def test_a_full_disk_ends_it_by_name(serve: Callable[[Answer], FaultyWeb], tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "files").write_text("in the way of a folder")
+    with pytest.raises(StoreError, match=r"files.*bytes needed"):
+        files.fetch(job(serve(well), tmp_path / "x"))
+
+
+def test_an_error_in_one_ends_all_threads(serve: Callable[[Answer], FaultyWeb], tmp_path: Path) -> None:
+    def answer(x: Exchange, content: bytes) -> bool:
+        x.head(404, Content_Length=0) if x.path.endswith("007") else x.ranged(content)
+        return True
+
+    before = threading.active_count()
+    with pytest.raises(SourceError, match="/d/007: HTTP 404"):
+        files.fetch(job(serve(answer), tmp_path / "x"))
+    assert sum(thread.name.startswith("ThreadPool") for thread in threading.enumerate()) <= before
