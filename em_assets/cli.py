@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
 import click
 
 from em_assets import __version__
-from em_assets.errors import EMAssetsError, SourceUnreachableError
+from em_assets.errors import EMAssetsError, SourceUnreachableError, UsageError
 from em_assets.terminal import print_json, show_rows
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def main() -> None:
 def list_datasets(is_json: bool) -> None:
     """The registered datasets, and which of them the store holds."""
     from em_assets import datasets, settings
-    from em_assets.sources import read_manifest
+    from em_assets.catalog.holdings import is_held
 
     known = settings.load()
     rows = [
@@ -77,7 +77,7 @@ def list_datasets(is_json: bool) -> None:
             "dataset": name,
             "title": dataset.title,
             "source": dataset.sources[0].url if dataset.is_served_by(known.origin) else f"no {known.origin} source",
-            "is_fetched": read_manifest(known.raw_dir(name)) is not None,
+            "is_fetched": is_held(name, known),
             "last_confirmed_live": dataset.last_confirmed_live,
         }
         for name, dataset in datasets.load(known).items()
@@ -152,9 +152,19 @@ def audit(claims: Path, is_json: bool, strict: bool) -> None:
 
 @main.command(epilog="Example: EM_ASSETS_ORIGIN=sample em-assets fetch epfl_hippocampus u2os_chromatin")
 @click.argument("dataset", nargs=-1, required=True)
+@click.option(
+    "--locked", is_flag=True, help="Only the bytes that the dataset's lock.toml names; differences are errors."
+)
+@click.option(
+    "--from",
+    "adopt_from",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Adopt the files in DIR, which came by disk, Globus or Aspera, once they are verified; fetch the rest.",
+)
 @as_json
 @errors_in_words
-def fetch(dataset: tuple[str, ...], is_json: bool) -> None:
+def fetch(dataset: tuple[str, ...], locked: bool, adopt_from: Path | None, is_json: bool) -> None:
     """Materialize each DATASET: raw files, tags, claims, record, volumes, checks; then the catalog.
 
     What the store holds already is not fetched again. Exit code 1 when a run or a blocking check failed.
@@ -165,9 +175,57 @@ def fetch(dataset: tuple[str, ...], is_json: bool) -> None:
     settings.claim_store(known)
     for name in dataset:
         datasets.get(name, known)
+    if adopt_from is not None and len(dataset) > 1:
+        raise UsageError(f"--from {adopt_from}: the files of one dataset expected, found {len(dataset)} datasets")
+    if adopt_from is not None and not adopt_from.is_dir():
+        raise UsageError(f"--from {adopt_from}: a folder expected")
     from em_assets.fetching import fetch_datasets
 
-    sys.exit(fetch_datasets(dataset, known, is_json=is_json))
+    folder = adopt_from and settings.absolute(adopt_from)
+    sys.exit(fetch_datasets(dataset, known, is_json=is_json, locked=locked, adopt_from=folder))
+
+
+@main.command(epilog="Example: em-assets plan hemibrain_ng --json")
+@click.argument("dataset")
+@as_json
+@errors_in_words
+def plan(dataset: str, is_json: bool) -> None:
+    """What fetching DATASET would take: objects, bytes, and how likely its box is blank. Nothing is fetched.
+
+    Exit code 1 where it could not be carried out: over max_bytes, or no room for it.
+    """
+    from em_assets import datasets, settings
+    from em_assets.planning import plan as plan_dataset
+    from em_assets.showing import show_plan
+
+    known = settings.load()
+    planned = plan_dataset(datasets.get(dataset, known), known)
+    if is_json:
+        print_json(planned.document())
+    else:
+        show_plan(planned)
+    if planned.obstacles:
+        sys.exit(EXIT_FAILED)
+
+
+@main.command(epilog="Example: em-assets gc --remove")
+@click.argument("dataset", nargs=-1)
+@click.option("--dry-run/--remove", default=True, show_default=True, help="Show what there is, or remove it.")
+@click.option("--quarantine", is_flag=True, help="What was quarantined as well.")
+@as_json
+@errors_in_words
+def gc(dataset: tuple[str, ...], dry_run: bool, quarantine: bool, is_json: bool) -> None:
+    """What nobody needs any more of each DATASET, or of all: replaced raw versions, generations without a commit."""
+    from em_assets import datasets, settings
+    from em_assets.collecting import leftovers
+    from em_assets.terminal import size
+
+    known = settings.load()
+    found = leftovers(dataset, datasets.load(known), known, quarantine=quarantine, dry_run=dry_run)
+    show_rows([one._asdict() for one in found], is_json=is_json)
+    total = size(sum(one.size_bytes for one in found))
+    way_on = "; remove them with --remove" if dry_run and found else ""
+    click.echo(f"{len(found)} leftovers, {total} {'to remove' if dry_run else 'removed'}{way_on}", err=True)
 
 
 @main.command(epilog="Example: em-assets validate epfl_hippocampus --json")
@@ -246,6 +304,7 @@ def ingest(
 
     DEST must not exist yet. Without Dagster, store or registry.
     """
+    from em_assets.settings import codec, dask_address, memory_budget_bytes
     from em_assets.volumes.ingest import ingest as write
 
     done = write(
@@ -256,6 +315,9 @@ def ingest(
         content=content,
         volume=volume,
         progress=_progress(),
+        dask=dask_address(),
+        codec=codec(),
+        memory_budget_bytes=memory_budget_bytes(),
     )
     for warning in done.warnings:
         click.echo(f"em-assets: {warning}", err=True)

@@ -95,9 +95,15 @@ class Source(Frozen):
         A plan above it is refused.
     etag_is_md5
         False where a server's ETags of 32 hexadecimal digits are not the files' MD5, which they are nearly everywhere.
+    copy
+        Files on this machine's disks are copied into the store; without it they are hashed, watched and read where they
+        lie. Files from elsewhere are always copied. In Python `is_copied`: every model has a method `copy`.
     shape_zyx, sample_shape_zyx, start_zyx, seed
         For a cut-out: the box's shape (the second one for the sample origin's smaller volume), and its start; without a
         start the seed draws one.
+    absent_is_fill
+        For a cut-out of a zarr volume whose publisher writes no empty chunks: one that is not there holds the fill
+        value. Without it such a chunk is an error, since a lost one looks the same.
     """
 
     kind: Literal["files", "cutout"] = "files"
@@ -112,10 +118,12 @@ class Source(Frozen):
     archive: ArchiveName | None = None
     max_bytes: int = Field(default=DEFAULT_MAX_BYTES, gt=0)
     etag_is_md5: bool = True
+    is_copied: bool = Field(default=False, alias="copy")
     shape_zyx: ZYX | None = None
     sample_shape_zyx: ZYX | None = None
     start_zyx: ZYX | None = None
     seed: int = 0
+    absent_is_fill: bool = False
 
     @model_validator(mode="before")
     @classmethod
@@ -130,8 +138,8 @@ class Source(Frozen):
             raise ValueError("archive: an archive's record is files without a volume: no other kind, volume or content")
         if self.kind == "cutout" and self.shape_zyx is None:
             raise ValueError("shape_zyx: a cutout needs the shape of its box")
-        if self.kind == "files" and (self.shape_zyx or self.sample_shape_zyx or self.start_zyx):
-            raise ValueError('shape_zyx, sample_shape_zyx, start_zyx: only for kind = "cutout"')
+        if self.kind == "files" and (self.shape_zyx or self.sample_shape_zyx or self.start_zyx or self.absent_is_fill):
+            raise ValueError('shape_zyx, sample_shape_zyx, start_zyx, absent_is_fill: only for kind = "cutout"')
         for shape in (self.shape_zyx, self.sample_shape_zyx):
             if shape and min(shape) < 1:
                 raise ValueError(f"shape_zyx: {list(shape)} has an axis below 1")

@@ -1,6 +1,7 @@
 """Blocks of every format as another library reads them, and a store whose voxels are no longer the source's."""
 
 import gzip
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,15 +16,17 @@ from em_assets import building
 from em_assets.checking import seeded_boxes, unequal_blocks
 from em_assets.datasets import Dataset, get
 from em_assets.datasets.opening import RawVolume
+from em_assets.errors import FormatError
 from em_assets.formats import open_path
-from em_assets.formats.volume import SourceVolume
-from em_assets.independent import LIBRARIES, NotIndependentError, read_blocks
+from em_assets.formats.volume import SourceLevel, SourceVolume
+from em_assets.independent import LIBRARIES, NotIndependentError, blocks_in_a_row, read_blocks
 from em_assets.model import ZYX, Source
 from em_assets.sample import serving
 from em_assets.settings import SAMPLE, Settings
 from em_assets.sources import acquire
 from em_assets.sources.origins import PUBLIC_ORIGIN
 from em_assets.volumes.store import committed_volumes
+from em_assets_tests.formats.mutant_seeds import write_precomputed
 
 
 def textured(*shape: int, dtype: str = "uint8") -> NDArray[Any]:
@@ -208,9 +211,22 @@ def test_a_dm3_type_that_ncempy_does_not_know_is_said(sample: Settings, tmp_path
 
 
 def test_without_mrcfile_that_is_said(mrc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (volume,) = open_path(mrc)
+    """Asked in this process: a child would find it."""
     monkeypatch.setitem(sys.modules, "mrcfile", None)  # what Python does for a package that is not there
-    assert refusal(volume) == "mrcfile is not installed"
+    with pytest.raises(NotIndependentError, match="mrcfile is not installed"):
+        blocks_in_a_row(str(mrc), ("mrc", [str(mrc)], (5, 6, 7), "<i2", 0, 1), [((0, 0, 0), (1, 1, 1))])
+
+
+def test_a_volume_that_kills_cloud_volume_is_said_and_ends_no_run(tmp_path: Path) -> None:
+    """A block size of 0 is a division by it, in C++."""
+    write_precomputed(tmp_path)
+    (volume,) = open_path(tmp_path / "cseg")
+    info = tmp_path / "cseg" / "info"
+    info.write_text(re.sub(r'(block_size": *)\[8, *8, *8\]', r"\1[0, 0, 0]", info.read_text()))
+    assert "[0, 0, 0]" in info.read_text()
+    assert refusal(volume).startswith("cloud-volume fails: ")
+    with pytest.raises(FormatError, match="compressed_segmentation_block_size"):
+        open_path(tmp_path / "cseg")
 
 
 def test_a_packed_map_is_not_unpacked_for_a_few_blocks(mrc: Path) -> None:
@@ -260,7 +276,7 @@ def settings(tmp_path: Path) -> Settings:
 
 def test_a_store_equal_to_its_source_passes_and_says_who_read_it(small_tiff: Path, settings: Settings) -> None:
     dataset = built(small_tiff, settings)
-    assert unequal_blocks(dataset, settings) == ([], ["em: read by tifffile"])
+    assert unequal_blocks(dataset, settings) == ([], ["em: read by tifffile"], [])
 
 
 def test_voxels_changed_after_the_commit_are_caught(small_tiff: Path, settings: Settings) -> None:
@@ -296,11 +312,12 @@ def _upside_down(volume: SourceVolume) -> SourceVolume:
             tuple(slice(a, a + n) for a, n in zip(start_zyx, shape_zyx, strict=True))
         ]
 
-    return replace(volume, levels=(replace(level, read_box=read),))
+    return replace(volume, levels=(SourceLevel(level.shape_zyx, level.voxel_size_zyx_nm, read),))
 
 
 def test_what_no_library_reads_is_compared_with_our_own_reader_and_said(mrc: Path, settings: Settings) -> None:
     packed = mrc.with_name("map.mrc.gz")
     packed.write_bytes(gzip.compress(mrc.read_bytes()))
     compared = unequal_blocks(built(packed, settings), settings)
-    assert compared == ([], ["em: read by our own reader alone: mrcfile would unpack it whole into memory"])
+    said = "em: read by our own reader alone: mrcfile would unpack it whole into memory"
+    assert compared == ([], [said], [f"{said}; compare a slice with another program before you rely on it"])

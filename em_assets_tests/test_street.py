@@ -17,21 +17,24 @@ PACKAGE = Path(em_assets.__file__).parent
 # A room may use the rooms before its own stage, and its own files.
 STREET = [
     {"errors"},
+    {"remote"},
     {"settings"},
     {"model"},
     {"units"},
     {"formats", "volumes"},
     {"sources"},
-    {"datasets"},
+    {"datasets", "keeping"},
     {"evidence"},
     {"catalog", "blocks"},
+    {"retention"},
     {"auditing", "building", "independent", "schema"},
-    {"checking"},
+    {"checking", "inspecting", "judging"},
+    {"proving"},
     {"sample"},
     {"defs"},
     {"definitions"},
     {"terminal"},
-    {"fetching", "showing"},
+    {"collecting", "fetching", "planning", "showing"},
     {"cli"},
 ]
 STAGE = {room: stage for stage, rooms in enumerate(STREET) for room in rooms}

@@ -74,6 +74,9 @@ class Dataset(Frozen):
         Under which origins the dataset can be fetched.
     auto
         Fetch it unasked, under `public` too.
+    keep_raw
+        False drops the raw bytes once every voxel was proved equal to the written volume's; manifest, lock file and
+        tags stay, and what is needed again is fetched again.
     unconfirmed
         What this file could not confirm, in words.
     last_confirmed_live
@@ -90,6 +93,7 @@ class Dataset(Frozen):
     links: tuple[str, ...] = ()
     origins: tuple[OriginName, ...] = Field(default=("public", "sample"), min_length=1)
     auto: bool = False
+    keep_raw: bool = True
     unconfirmed: str | None = None
     last_confirmed_live: str = Field(default="never", pattern=r"never|\d{4}-\d{2}-\d{2}")
 
@@ -302,7 +306,8 @@ def _described(path: Path, detail: Mapping[str, Any]) -> str:
     if detail["type"] == "extra_forbidden":
         models: dict[str, type[Frozen]] = {"source": Source, "says": Statement, "recorded": Statement}
         model = models.get(location[0], Dataset) if len(location) > 1 else Dataset
-        known = [*model.model_fields, "source"] if model is Dataset else list(model.model_fields)
+        keys = [field.alias or name for name, field in model.model_fields.items()]
+        known = [*keys, "source"] if model is Dataset else keys
         return f"{path}: {key}: unknown key{_did_you_mean(location[-1], known)}"
     found = "" if detail["type"] in ("missing", "value_error") else f", found {detail['input']!r}"
     if detail["type"] == "literal_error" and isinstance(detail["input"], str):
