@@ -11,7 +11,7 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 from em_assets.defs import assets, automation, checks  # noqa: E402 - the filters must stand before these are declared
 from em_assets.defs.io_managers import ParquetTables, ZarrVolumes  # noqa: E402
 from em_assets.defs.partitions import DATASETS, SETTINGS  # noqa: E402
-from em_assets.defs.platform import Platform  # noqa: E402
+from em_assets.defs.platform import Platform, platform_resource  # noqa: E402
 from em_assets.defs.runs import progress_logger  # noqa: E402
 from em_assets.settings import Settings  # noqa: E402
 
@@ -26,15 +26,17 @@ def build_defs(settings: Settings = SETTINGS) -> dg.Definitions:
             assets.claims,
             assets.record,
             assets.volume,
+            assets.block_index,
+            assets.raw_bytes,
             assets.catalog,
             assets.metadata_summary,
         ],
         asset_checks=checks.ALL,
         jobs=[automation.dataset_job, automation.observe_job, automation.catalog_job],
         schedules=[automation.daily_catalog, automation.weekly_observation],
-        sensors=[automation.source_changes, automation.catalog_follows],
+        sensors=[automation.source_changes, automation.gone_runs, automation.catalog_follows],
         resources={
-            "platform": Platform(settings, DATASETS),
+            "platform": platform_resource(Platform(settings, DATASETS)),
             "parquet": ParquetTables(settings),
             "zarr": ZarrVolumes(settings),
         },

@@ -3,11 +3,14 @@
 Bodies fetch arguments, call plain functions and return; each docstring is what the scientist reads in the UI.
 """
 
+from pathlib import Path
+
 import dagster as dg
 import pyarrow as pa
 
 from em_assets import building
 from em_assets.building import VolumeToWrite
+from em_assets.catalog.block_index import write_block_index
 from em_assets.catalog.consolidate import consolidate
 from em_assets.catalog.dumps import TAGS_FOLDER
 from em_assets.catalog.holdings import holdings
@@ -17,7 +20,14 @@ from em_assets.catalog.tables import write_text
 from em_assets.defs import metadata
 from em_assets.defs.partitions import each_dataset
 from em_assets.defs.platform import Platform
+from em_assets.defs.pools import hosts_of, slots
+from em_assets.defs.retrying import retried
+from em_assets.keeping import bring_raw, send_folder, send_raw
+from em_assets.proving import drop_raw
+from em_assets.retention import made_of
+from em_assets.settings import PUBLIC
 from em_assets.sources import acquire, observe
+from em_assets.sources.wire import Patience
 
 OWNERS = ["team:em_assets"]
 SUMMARY_FILE = "METADATA_SUMMARY.md"
@@ -33,12 +43,22 @@ follows_its_datasets = (
 )
 
 
+class Acquisition(dg.Config):
+    """How the files come in: `locked` demands the bytes of `lock.toml`, `from_folder` adopts what came another way."""
+
+    locked: bool = False
+    from_folder: str | None = None
+
+
 @dg.observable_source_asset(group_name="acquisition", partitions_def=each_dataset)
+@retried()
 def source(context: dg.OpExecutionContext, platform: AnyPlatform) -> dg.DataVersionsByPartition:
     """What the archive holds now: a listing and its fingerprint. Nothing is downloaded to learn it."""
     name = context.partition_key
     with platform.serving() as origin:
-        seen = observe(platform.dataset(name).sources, origin)
+        seen = observe(
+            platform.dataset(name).sources, origin, patience=Patience.within_limits(platform.settings.transfer)
+        )
     context.log.info(f"{len(seen.files)} files, fingerprint {seen.fingerprint[:12]}")
     return dg.DataVersionsByPartition({name: seen.fingerprint})
 
@@ -50,16 +70,35 @@ def source(context: dg.OpExecutionContext, platform: AnyPlatform) -> dg.DataVers
     partitions_def=each_dataset,
     deps=[source],
 )
-def raw_files(context: dg.AssetExecutionContext, platform: AnyPlatform) -> dg.MaterializeResult[None]:
-    """The archive's files as they are, each whole: size and SHA-256 stand in the manifest. What is held is kept."""
+@retried()
+def raw_files(
+    context: dg.AssetExecutionContext, platform: AnyPlatform, config: Acquisition
+) -> dg.MaterializeResult[None]:
+    """The archive's files as they are, each whole: size and SHA-256 stand in the manifest. What is held is kept.
+
+    Files of this machine are hashed where they lie and not copied, unless the dataset says `copy = true`.
+    """
     dataset = platform.dataset(context.partition_key)
     folder = platform.settings.raw_dir(dataset.name)
-    with platform.serving() as origin:
-        held = acquire(dataset.sources, origin, folder, log=context.log.info)
+    # Only the real archives are shared with others; look-alikes and mirrors are this machine's own.
+    hosts = hosts_of(dataset.sources) if platform.settings.origin == PUBLIC else []
+    with slots(context, hosts), platform.serving() as origin:
+        bring_raw(platform.settings, dataset.name)
+        held = acquire(
+            dataset.sources,
+            origin,
+            folder,
+            log=context.log.info,
+            patience=Patience.within_limits(platform.settings.transfer),
+            locked=config.locked,
+            adopt_from=Path(config.from_folder) if config.from_folder else None,
+            made_of=made_of(dataset, platform.settings),
+        )
+        send_raw(platform.settings, dataset.name)
     n_bytes = sum(file.size_bytes for file in held.files)
     context.log.info(
-        f"{len(held.files)} files, {metadata.size(n_bytes)}: {held.fetched} fetched "
-        f"({held.fetched_bytes} bytes), {held.kept} already held"
+        f"{len(held.files)} files, {metadata.size(n_bytes)}: {held.fetched} fetched ({held.fetched_bytes} bytes), "
+        f"{held.adopted} adopted, {held.referenced} where they lie, {held.kept} already held"
     )
     return dg.MaterializeResult(
         data_version=dg.DataVersion(held.fingerprint),
@@ -71,6 +110,8 @@ def raw_files(context: dg.AssetExecutionContext, platform: AnyPlatform) -> dg.Ma
             "fetched_files": held.fetched,
             "fetched_bytes": held.fetched_bytes,
             "kept_files": held.kept,
+            "adopted_files": held.adopted,
+            "referenced_files": held.referenced,
             "folder": dg.MetadataValue.path(str(folder)),
             "from": dg.MetadataValue.url(dataset.sources[0].url),
         },
@@ -85,6 +126,7 @@ def raw_files(context: dg.AssetExecutionContext, platform: AnyPlatform) -> dg.Ma
     deps=[raw_files],
     io_manager_key="parquet",
 )
+@retried()
 def original_tags(context: dg.AssetExecutionContext, platform: AnyPlatform) -> pa.Table:
     """Every tag that the dataset's files carry, one row a tag: file, container, path, value, type.
 
@@ -112,6 +154,7 @@ def original_tags(context: dg.AssetExecutionContext, platform: AnyPlatform) -> p
     deps=[original_tags],
     io_manager_key="parquet",
 )
+@retried()
 def claims(context: dg.AssetExecutionContext, platform: AnyPlatform) -> pa.Table:
     """What files, publisher and earlier looks say of each field, one row a claim, each with where it is said."""
     found = building.claims(platform.dataset(context.partition_key), platform.settings)
@@ -130,6 +173,7 @@ def claims(context: dg.AssetExecutionContext, platform: AnyPlatform) -> pa.Table
 @dg.asset(
     group_name="metadata", kinds={"parquet"}, owners=OWNERS, partitions_def=each_dataset, io_manager_key="parquet"
 )
+@retried()
 def record(
     context: dg.AssetExecutionContext, platform: AnyPlatform, claims: pa.Table
 ) -> dg.Output[dict[str, pa.Table]]:
@@ -153,12 +197,52 @@ def record(
 
 
 @dg.asset(group_name="volumes", kinds={"zarr"}, owners=OWNERS, partitions_def=each_dataset, io_manager_key="zarr")
+@retried()
 def volume(
     context: dg.AssetExecutionContext, platform: AnyPlatform, record: pa.Table
 ) -> dg.Output[list[VolumeToWrite]]:
     """The dataset's volumes as multiscale OME-Zarr: all levels made in one pass, each volume visible once whole."""
     return dg.Output(
         list(building.volumes_to_write(platform.dataset(context.partition_key), platform.settings, record))
+    )
+
+
+@dg.asset(group_name="volumes", kinds={"parquet"}, owners=OWNERS, partitions_def=each_dataset, deps=[volume])
+@retried()
+def block_index(context: dg.AssetExecutionContext, platform: AnyPlatform) -> dg.MaterializeResult[None]:
+    """Statistics of every chunk of every volume, one row a chunk: where there is something to see, or to train on.
+
+    They were taken in the pass that wrote the volume. `em-assets query` knows the rows as `block_index`.
+    """
+    settings = platform.settings
+    index = write_block_index(platform.dataset(context.partition_key).name, settings)
+    send_folder(settings, settings.metadata_dir(context.partition_key))
+    context.log.info(f"{index.n_rows} chunks")
+    return dg.MaterializeResult(
+        metadata={
+            "chunks": index.n_rows,
+            "file": dg.MetadataValue.path(str(index.path)),
+            "volumes": metadata.markdown_table(list(index.volumes[0]) if index.volumes else [], index.volumes),
+        }
+    )
+
+
+@dg.asset(group_name="volumes", owners=OWNERS, partitions_def=each_dataset, deps=[volume])
+@retried()
+def raw_bytes(context: dg.AssetExecutionContext, platform: AnyPlatform) -> dg.MaterializeResult[None]:
+    """What became of the raw files' bytes: kept, unless the dataset says `keep_raw = false`.
+
+    Then every voxel of every volume is compared with its source, as another library reads it, and the bytes are dropped
+    where all are equal. Manifest, lock file and tags stay; what is needed again is fetched again.
+    """
+    dataset = platform.dataset(context.partition_key)
+    retained = drop_raw(dataset, platform.settings)
+    if retained.dropped_bytes:
+        send_raw(platform.settings, dataset.name)
+    if not dataset.keep_raw:
+        context.log.info("; ".join(retained.reasons) or f"{retained.dropped_bytes} bytes dropped")
+    return dg.MaterializeResult(
+        metadata={"dropped_bytes": retained.dropped_bytes, "kept_because": metadata.bullets(retained.reasons)}
     )
 
 
@@ -170,6 +254,7 @@ def volume(
     io_manager_key="parquet",
     automation_condition=follows_its_datasets,
 )
+@retried()
 def catalog(context: dg.AssetExecutionContext, platform: AnyPlatform) -> dg.Output[dict[str, pa.Table]]:
     """One catalog over all datasets that exist, from their volumes to every tag and claim, ready for SQL.
 
@@ -200,6 +285,7 @@ def catalog(context: dg.AssetExecutionContext, platform: AnyPlatform) -> dg.Outp
 
 
 @dg.asset(group_name="catalog", kinds={"markdown"}, owners=OWNERS, automation_condition=follows_its_datasets)
+@retried()
 def metadata_summary(
     context: dg.AssetExecutionContext, platform: AnyPlatform, catalog: dict[str, pa.Table]
 ) -> dg.MaterializeResult[None]:
@@ -213,6 +299,7 @@ def metadata_summary(
     for name, text in texts.items():
         write_text(text, platform.settings.catalog_dir / name)
         context.log.info(str(platform.settings.catalog_dir / name))
+    send_folder(platform.settings, platform.settings.catalog_dir)
     return dg.MaterializeResult(
         metadata={
             "folder": dg.MetadataValue.path(str(platform.settings.catalog_dir)),

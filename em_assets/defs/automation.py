@@ -1,7 +1,8 @@
-"""What runs by itself: the sensor that watches the sources, and the two schedules.
+"""What runs by itself: the sensors that watch the sources and the runs, and the two schedules.
 
-The sensor compares fingerprints and asks for runs; it downloads nothing. Its memory is the store (what is held) and the
-instance's runs (what was tried), so it can be stopped, reset or moved without asking for anything twice.
+The sensor of the sources compares fingerprints and asks for runs; it downloads nothing. Its memory is the store (what
+is held) and the instance's history (what was asked for and tried), so it can be stopped, reset or moved without asking
+for anything twice; and a store that was deleted is made again.
 """
 
 import json
@@ -10,9 +11,12 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from em_assets.defs.losses import losses
 from em_assets.defs.partitions import SETTINGS
 from em_assets.defs.platform import Platform
+from em_assets.defs.sweeping import sweep
 from em_assets.errors import EMAssetsError
+from em_assets.keeping import bring
 from em_assets.settings import PUBLIC, SAMPLE
 from em_assets.sources import observe, read_fingerprint
 from em_assets.sources.origins import Origin
@@ -35,32 +39,47 @@ IN_PROGRESS = [
     dg.DagsterRunStatus.CANCELING,
 ]
 
+
+def _at_most(hours: float) -> dict[str, str]:
+    """The run's longest time: the daemon ends what takes longer, `run_monitoring` in dagster.yaml has the rest."""
+    return {"dagster/max_runtime": str(round(hours * 3600))}
+
+
+CATALOG_TAGS = _at_most(hours=1)
+
 dataset_job = dg.define_asset_job(
     "build_dataset",
     selection=dg.AssetSelection.all() - dg.AssetSelection.assets("source", "catalog", "metadata_summary"),
     description="Everything that belongs to one dataset: raw files, tags, claims, record, volumes and their checks.",
+    tags=_at_most(hours=24),
 )
 observe_job = dg.define_asset_job(
     "observe_sources",
     selection=dg.AssetSelection.assets("source"),
     description="Ask a dataset's source what it holds now; nothing is downloaded.",
+    tags=_at_most(hours=0.25),
 )
 catalog_job = dg.define_asset_job(
     "build_catalog",
     selection=dg.AssetSelection.assets("catalog", "metadata_summary"),
     description="The consolidated tables, from whatever datasets exist.",
+    tags=CATALOG_TAGS,
 )
 
 
 @dataclass(frozen=True)
 class Watched:
-    """What is known of one dataset at a tick: what the source says, what is held, what was tried."""
+    """What is known of one dataset at a tick: what the source says, what is held, what was tried.
+
+    `loss` says what was made here once and is gone from the store.
+    """
 
     fingerprint: str
     held_fingerprint: str | None
     is_auto: bool
     is_running: bool
     failed_attempts: int
+    loss: str | None = None
 
 
 def reason_to_run(watched: Watched) -> str | None:
@@ -68,13 +87,13 @@ def reason_to_run(watched: Watched) -> str | None:
 
     A dataset that was never fetched is left alone unless its TOML says `auto = true`: nothing is downloaded unasked.
     """
-    if watched.fingerprint == watched.held_fingerprint:
-        return None
-    if watched.held_fingerprint is None and not watched.is_auto:
-        return None
     if watched.is_running or watched.failed_attempts >= MAX_ATTEMPTS:
         return None
-    return "never fetched" if watched.held_fingerprint is None else "its source changed"
+    if watched.held_fingerprint not in (None, watched.fingerprint):
+        return "its source changed"
+    if watched.loss:
+        return watched.loss
+    return "never fetched" if watched.held_fingerprint is None and watched.is_auto else None
 
 
 @dg.sensor(
@@ -89,7 +108,7 @@ def source_changes(context: dg.SensorEvaluationContext, platform: dg.ResourcePar
     requests: list[dg.RunRequest] = []
     events: list[dg.AssetObservation] = []
     with platform.serving() as origin:
-        for name in _watched_names(platform):
+        for name in _watched_names(context.instance, platform):
             fingerprint = _fingerprint(context, platform, name, origin)
             if fingerprint is None:
                 continue
@@ -99,6 +118,17 @@ def source_changes(context: dg.SensorEvaluationContext, platform: dg.ResourcePar
             request = _request(context.instance, platform, name, fingerprint)
             requests.extend([request] if request else [])
     return dg.SensorResult(run_requests=requests, asset_events=events, cursor=json.dumps(seen, sort_keys=True))
+
+
+@dg.sensor(
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Marks runs whose process is gone as failed, and frees their pool slots; it asks for no run.",
+)
+def gone_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """Look whether every run that has begun still has its process: a dead one keeps others in the queue."""
+    n_gone = sweep(context.instance, context.log.warning)
+    return dg.SkipReason(f"{n_gone} runs were gone" if n_gone else "every run that has begun has its process")
 
 
 def observation(name: str, fingerprint: str) -> dg.AssetObservation:
@@ -136,6 +166,7 @@ catalog_follows = dg.AutomationConditionSensorDefinition(
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=min(TICK_S, 30),
     description="Consolidates the catalog when one of its datasets was made again.",
+    run_tags=CATALOG_TAGS,
 )
 
 
@@ -143,12 +174,17 @@ def _names_with_source(platform: Platform) -> list[str]:
     return [name for name in sorted(platform.datasets) if platform.has_source(name)]
 
 
-def _watched_names(platform: Platform) -> list[str]:
+def _watched_names(instance: dg.DagsterInstance, platform: Platform) -> list[str]:
+    """Datasets that are held, that were once, or that are to be fetched unasked."""
     settings = platform.settings
+    for name in _names_with_source(platform):
+        bring(settings, name)
     return [
         name
         for name in _names_with_source(platform)
-        if platform.datasets[name].auto or read_fingerprint(settings.raw_dir(name)) is not None
+        if platform.datasets[name].auto
+        or read_fingerprint(settings.raw_dir(name)) is not None
+        or any(losses(instance, platform, name))
     ]
 
 
@@ -169,6 +205,7 @@ def _request(instance: dg.DagsterInstance, platform: Platform, name: str, finger
         is_auto=platform.datasets[name].auto,
         is_running=_is_running(instance, name),
         failed_attempts=_failed_attempts([(run.status, run.tags) for run in runs], fingerprint),
+        loss=next(losses(instance, platform, name), None),
     )
     reason = reason_to_run(watched)
     if reason is None:

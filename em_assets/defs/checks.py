@@ -3,17 +3,20 @@
 Blocking ones stop the run: what they refuse must never look finished. The others are badges that people read.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import dagster as dg
 import pyarrow as pa
 
-from em_assets import checking
+from em_assets import checking, inspecting, judging
 from em_assets.catalog.schemas import CONFLICTS
 from em_assets.catalog.tables import read_table
 from em_assets.defs import metadata
 from em_assets.defs.assets import AnyPlatform, raw_files, record, volume
 from em_assets.defs.partitions import each_dataset
+from em_assets.inspecting import Judgement
+from em_assets.sources.siblings import newer_versions
+from em_assets.sources.wire import Patience
 
 CONFLICT_PAGE = (
     "volume",
@@ -34,9 +37,27 @@ CONFLICT_PAGE = (
 
 @dg.asset_check(asset=raw_files, blocking=True, partitions_def=each_dataset)
 def raw_files_complete(context: dg.AssetCheckExecutionContext, platform: AnyPlatform) -> dg.AssetCheckResult:
-    """Every file of the manifest is on the disk with its size."""
+    """Every file of the manifest is on the disk with its size and its SHA-256."""
     dataset = platform.dataset(context.partition_key)
-    return _judged(checking.incomplete_files(dataset, platform.settings), "every file is whole")
+    problems = checking.incomplete_files(dataset, platform.settings)
+    problems = problems or checking.damaged_files(dataset, platform.settings)
+    return _judged(problems, "every file is whole")
+
+
+@dg.asset_check(asset=raw_files, blocking=True, partitions_def=each_dataset)
+def raw_files_are_data(context: dg.AssetCheckExecutionContext, platform: AnyPlatform) -> dg.AssetCheckResult:
+    """No file holds a web page, a server's refusal, a pointer or text where voxels belong."""
+    dataset = platform.dataset(context.partition_key)
+    return _judged(judging.pages_saved_as_data(dataset, platform.settings), "no page or text lies where voxels belong")
+
+
+@dg.asset_check(asset=raw_files, partitions_def=each_dataset)
+def source_is_newest(context: dg.AssetCheckExecutionContext, platform: AnyPlatform) -> dg.AssetCheckResult:
+    """No newer version lies beside the one that is taken, as `v1.2` beside `v1.0`; its folder is listed to see."""
+    with platform.serving() as origin:
+        patience = Patience.within_limits(platform.settings.transfer)
+        newer = newer_versions(platform.dataset(context.partition_key).sources, origin, patience=patience)
+    return _judged([str(one) for one in newer], "no newer version lies beside it", dg.AssetCheckSeverity.WARN)
 
 
 @dg.asset_check(asset=volume, blocking=True, partitions_def=each_dataset)
@@ -50,19 +71,60 @@ def volume_readable(context: dg.AssetCheckExecutionContext, platform: AnyPlatfor
 def pixels_equal_source(context: dg.AssetCheckExecutionContext, platform: AnyPlatform) -> dg.AssetCheckResult:
     """Blocks drawn by a seed hold the same voxels in the written volume and, as another library reads it, the source.
 
-    The libraries are tifffile, ncempy, mrcfile, zarr-python and cloud-volume. A file that its library does not take is
-    compared with what our own reader says; the result names who read each volume.
+    The libraries are tifffile, ncempy, mrcfile, zarr-python and cloud-volume; the result names who read each volume.
+    Where only our own reader takes a file, its pixels are proved by nobody else: a warning says so.
     """
     dataset = platform.dataset(context.partition_key)
     compared = checking.unequal_blocks(dataset, platform.settings)
-    return _judged(compared.unequal, f"seeded blocks are equal ({'; '.join(compared.read_by)})")
+    severity = dg.AssetCheckSeverity.ERROR if compared.unequal else dg.AssetCheckSeverity.WARN
+    equal = f"seeded blocks are equal ({'; '.join(compared.read_by)})"
+    return _judged(compared.unequal + compared.unproved, equal, severity)
 
 
 @dg.asset_check(asset=volume, blocking=True, partitions_def=each_dataset)
 def volume_not_blank(context: dg.AssetCheckExecutionContext, platform: AnyPlatform) -> dg.AssetCheckResult:
     """No volume is all zero or of one value: what an empty crop and a missing chunk look like."""
     dataset = platform.dataset(context.partition_key)
-    return _judged(checking.blank_volumes(dataset, platform.settings), "every volume has a picture in it")
+    return _judged(judging.blank_volumes(dataset, platform.settings), "every volume has a picture in it")
+
+
+QUESTIONS: Mapping[str, str] = {
+    "volume_well_filled": "At least half of the voxels show something: few are zero, or in chunks of one value.",
+    "grey_levels_whole": "Few voxels pile up at the darkest or the brightest value: nothing was cut off.",
+    "slices_distinct": "No slice holds the picture of an earlier one, in the columns of chunks that show most.",
+    "levels_filled": "No level of the source is blank where another level shows something.",
+    "content_as_said": "EM looks like grey values, labels look like labels.",
+    "membranes_as_said": "Membranes, where they can be told, are dark, or as the record says.",
+    "volume_unlike_others": "No other volume of the store holds the same voxels, as they are, transposed or turned.",
+}
+"""Check → what it promises. They are warnings, and asked together, since they look at the same chunks."""
+
+
+@dg.multi_asset_check(
+    name="content_quality",
+    specs=[
+        dg.AssetCheckSpec(name, asset=volume, description=promise, partitions_def=each_dataset)
+        for name, promise in QUESTIONS.items()
+    ],
+)
+def content_quality(context: dg.AssetCheckExecutionContext, platform: AnyPlatform) -> Iterator[dg.AssetCheckResult]:
+    """What the voxels look like, from the block index and a few chunks drawn by a seed."""
+    dataset, settings = platform.dataset(context.partition_key), platform.settings
+    volumes = inspecting.seen_volumes(dataset, settings)
+    answers: Mapping[str, Judgement] = {
+        "volume_well_filled": inspecting.near_blank(volumes),
+        "grey_levels_whole": inspecting.saturated(volumes),
+        "slices_distinct": inspecting.repeated(volumes),
+        "levels_filled": inspecting.placeholder_levels(dataset, settings),
+        "content_as_said": inspecting.mistaken_content(volumes),
+        "membranes_as_said": inspecting.polarity(volumes),
+        "volume_unlike_others": inspecting.alike(
+            volumes, inspecting.other_volumes(dataset, platform.datasets, settings)
+        ),
+    }
+    for name, answer in answers.items():
+        result = _judged(answer.found, answer.good, dg.AssetCheckSeverity.WARN)
+        yield result._replace(check_name=name, asset_key=volume.key)
 
 
 @dg.asset_check(asset=record, partitions_def=each_dataset)
@@ -71,7 +133,7 @@ def conflicts_settled(context: dg.AssetCheckExecutionContext, platform: AnyPlatf
 
     The page shows both values with who says them, the factor between them, what likely went wrong, and the verdict.
     """
-    folder = platform.settings.metadata_dir(context.partition_key)
+    folder = platform.settings.metadata_dir(platform.dataset(context.partition_key).name)
     rows = read_table(folder / "conflicts.parquet", CONFLICTS).to_pylist()
     unsettled = [row for row in rows if not row["is_settled"]]
     found = [
@@ -100,11 +162,16 @@ def claims_readable(context: dg.AssetCheckExecutionContext, platform: AnyPlatfor
     return _judged(found, "every claim can be read", dg.AssetCheckSeverity.WARN)
 
 
-@dg.asset_check(asset=record, partitions_def=each_dataset)
+@dg.asset_check(asset=record, blocking=True, partitions_def=each_dataset)
 def archive_complete(context: dg.AssetCheckExecutionContext, platform: AnyPlatform) -> dg.AssetCheckResult:
-    """What the archive declares is held: files, bytes, folders, and as many chunks as shape over chunk shape gives."""
-    found = checking.incomplete_holding(platform.dataset(context.partition_key), platform.settings)
-    return _judged(found, "all that is declared is held", dg.AssetCheckSeverity.WARN)
+    """What the archive declares is held: files, folders, bytes, chunks by arithmetic, and slices without a gap.
+
+    Files, folders or whole levels that are missing are an error; fewer bytes or chunks, and numbers left out, may be
+    meant so and are a warning.
+    """
+    found = judging.incomplete_holding(platform.dataset(context.partition_key), platform.settings)
+    severity = dg.AssetCheckSeverity.ERROR if found.lacking else dg.AssetCheckSeverity.WARN
+    return _judged(found.lacking + found.doubtful, "all that is declared is held", severity)
 
 
 @dg.asset_check(asset=record, partitions_def=each_dataset)
@@ -145,9 +212,12 @@ def _judged(
 
 ALL = [
     raw_files_complete,
+    raw_files_are_data,
+    source_is_newest,
     volume_readable,
     pixels_equal_source,
     volume_not_blank,
+    content_quality,
     conflicts_settled,
     plausible,
     claims_readable,

@@ -16,9 +16,13 @@ from em_assets.catalog import schemas, tables
 from em_assets.catalog.dumps import write_dumps
 from em_assets.catalog.schemas import TableSchema
 from em_assets.defs import metadata
-from em_assets.formats import open_path
+from em_assets.defs.retrying import retried
+from em_assets.defs.turns import turn
+from em_assets.keeping import bring_folder, send_folder
 from em_assets.settings import Settings
 from em_assets.volumes.preview import preview_of
+from em_assets.volumes.reading import open_committed
+from em_assets.volumes.staging import sweep
 from em_assets.volumes.store import CommittedVolume, committed_volumes
 
 SCHEMAS: Mapping[str, TableSchema] = {schema.name: schema for schema in (*schemas.OF_A_DATASET, *schemas.CATALOG)}
@@ -41,10 +45,14 @@ class ParquetTables(dg.IOManager):
         if isinstance(obj, pd.DataFrame):
             obj = pa.Table.from_pandas(obj, schema=SCHEMAS[name].arrow, preserve_index=False)
         by_name = {name: obj} if isinstance(obj, pa.Table) else obj
-        for table_name, table in by_name.items():
-            tables.write_table(table, folder / f"{table_name}.parquet", SCHEMAS[table_name])
-        if context.has_partition_key:
-            write_dumps(folder, by_name)
+        with retried(), turn(self._settings, _work(context), context.log.info):
+            folder.mkdir(parents=True, exist_ok=True)
+            sweep(folder)
+            for table_name, table in by_name.items():
+                tables.write_table(table, folder / f"{table_name}.parquet", SCHEMAS[table_name])
+            if context.has_partition_key:
+                write_dumps(folder, by_name)
+            send_folder(self._settings, folder)
         context.add_output_metadata(
             {"folder": dg.MetadataValue.path(str(folder)), "rows": sum(table.num_rows for table in by_name.values())}
         )
@@ -52,6 +60,7 @@ class ParquetTables(dg.IOManager):
     def load_input(self, context: dg.InputContext) -> pa.Table | pd.DataFrame | dict[str, pa.Table]:
         """The asset's table; of the catalog all tables by name."""
         folder, name = self._folder(context), context.asset_key.path[-1]
+        bring_folder(self._settings, folder)
         if name in SCHEMAS:
             table = tables.read_table(folder / f"{name}.parquet", SCHEMAS[name])
             return table.to_pandas() if context.dagster_type.typing_type is pd.DataFrame else table
@@ -71,7 +80,10 @@ class ZarrVolumes(dg.IOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: list[VolumeToWrite]) -> None:
         """Write and commit each volume in turn; one that is committed already costs nothing."""
-        committed = {volume.name: self._commit(context, volume) for volume in obj}
+        with retried(), turn(self._settings, _work(context), context.log.info):
+            committed = {volume.name: self._commit(context, volume) for volume in obj}
+        if not obj:  # their raw bytes were dropped after they were written
+            committed = committed_volumes(self._settings.volumes_dir(context.partition_key))
         pictures = {f"preview_{name}": metadata.picture(preview(volume)) for name, volume in committed.items()}
         context.add_output_metadata(
             {
@@ -79,7 +91,7 @@ class ZarrVolumes(dg.IOManager):
                 "folder": dg.MetadataValue.path(str(self._settings.volumes_dir(context.partition_key))),
                 "volumes": len(committed),
                 "written": sum(volume.is_new for volume in committed.values()),
-                "bytes": sum(size_bytes(volume.path) for volume in committed.values()),
+                "bytes": sum(volume.commit.size_bytes for volume in committed.values()),
                 "levels": metadata.markdown_table(_COLUMNS, [_row(name, volume) for name, volume in committed.items()]),
                 **pictures,
             }
@@ -100,15 +112,14 @@ class ZarrVolumes(dg.IOManager):
 _COLUMNS = ("volume", "shape_zyx", "dtype", "n_levels", "chunk_shape", "shard_shape", "compressor", "generation")
 
 
+def _work(context: dg.OutputContext) -> str:
+    """Name of what is being written, for the turn: an asset, and the partition where it has any."""
+    return ".".join([*context.asset_key.path, *([context.partition_key] if context.has_partition_key else [])])
+
+
 def preview(volume: CommittedVolume) -> bytes:
     """PNG of a committed volume's middle planes."""
-    opened = open_path(volume.path, format="ome_zarr")[0]
-    return preview_of(opened, volume.commit.content)
-
-
-def size_bytes(folder: Path) -> int:
-    """Bytes of all files below a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return preview_of(open_committed(volume), volume.commit.content)
 
 
 def _row(name: str, volume: CommittedVolume) -> dict[str, object]:

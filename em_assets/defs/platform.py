@@ -4,9 +4,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import dagster as dg
+
 from em_assets import sample
 from em_assets.datasets import Dataset
+from em_assets.defs.processes import PROCESS_TAG, this_process
 from em_assets.errors import RegistryError
+from em_assets.keeping import bring
 from em_assets.settings import Settings, claim_store
 from em_assets.sources.origins import Origin
 
@@ -26,7 +30,7 @@ class Platform:
             yield origin
 
     def dataset(self, name: str) -> Dataset:
-        """A dataset that this origin can serve.
+        """A dataset that this origin can serve, with what a store in a bucket knows of it brought to this disk.
 
         Raises
         ------
@@ -39,8 +43,25 @@ class Platform:
                 f"{name}: no {self.settings.origin} source; its TOML says origins = {list(dataset.origins)}. "
                 f"It can be made with EM_ASSETS_ORIGIN={dataset.origins[0]} and a store of its own"
             )
+        bring(self.settings, name)
         return dataset
 
     def has_source(self, name: str) -> bool:
         """Whether the dataset can be fetched under this origin; a mirror's folder counts as public."""
         return self.datasets[name].is_served_by(self.settings.origin)
+
+
+def platform_resource(platform: Platform) -> dg.ResourceDefinition:
+    """The platform as runs get it: whoever gets it says which process works on the run.
+
+    Steps run in the run's own process here, so that this process's end is the run's (`sweeping`).
+    """
+
+    @dg.resource(description="The store, its origin and the registry.")
+    def given(context: dg.InitResourceContext) -> Platform:
+        run, instance = context.run, context.instance
+        if run is not None and instance is not None and PROCESS_TAG not in run.tags:
+            instance.add_run_tags(run.run_id, {PROCESS_TAG: str(this_process())})
+        return platform
+
+    return given

@@ -7,11 +7,13 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from em_assets.defs.automation import catalog_job, dataset_job
+from em_assets.defs.processes import PROCESS_TAG, this_process
 
 if TYPE_CHECKING:
     from dagster_shared.error import SerializableErrorInfo
@@ -33,6 +35,11 @@ class CheckOutcome:
     is_blocking: bool
     found: str
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it stopped the run: it must hold, and what it found is no mere warning."""
+        return self.is_blocking and not self.is_passed and not self.is_warning
+
 
 @dataclass(frozen=True)
 class RunOutcome:
@@ -45,11 +52,13 @@ class RunOutcome:
     fetched_files: int
     fetched_bytes: int
     kept_files: int
+    adopted_files: int = 0
+    referenced_files: int = 0
 
     @property
     def is_failed(self) -> bool:
         """Whether the run, or a check that must hold, failed; warnings do not count."""
-        return not self.is_success or any(check.is_blocking and not check.is_passed for check in self.checks)
+        return not self.is_success or any(check.is_stopping for check in self.checks)
 
 
 @dg.logger
@@ -64,20 +73,38 @@ def progress_logger(_: dg.InitLoggerContext) -> logging.Logger:
 
 
 def run_datasets(
-    names: Sequence[str], defs: dg.Definitions, instance: dg.DagsterInstance, before: Callable[[str], None]
+    names: Sequence[str],
+    defs: dg.Definitions,
+    instance: dg.DagsterInstance,
+    before: Callable[[str], None],
+    *,
+    locked: bool = False,
+    adopt_from: Path | None = None,
 ) -> Iterator[RunOutcome]:
-    """Materialize each dataset in turn, announced through `before`; one that fails stops no other."""
+    """Materialize each dataset in turn, announced through `before`; one that fails stops no other.
+
+    `locked` and `adopt_from` are as for `acquire`.
+    """
+    acquisition = {"locked": locked, "from_folder": str(adopt_from) if adopt_from else None}
+    config = QUIET | {"ops": {"raw_files": {"config": acquisition}}}
     job = defs.resolve_job_def(dataset_job.name)
     for name in names:
         before(name)
-        result = job.execute_in_process(partition_key=name, instance=instance, raise_on_error=False, run_config=QUIET)
+        result = job.execute_in_process(
+            partition_key=name, instance=instance, raise_on_error=False, run_config=config, tags=_tags()
+        )
         yield _outcome(name, result)
 
 
 def run_catalog(defs: dg.Definitions, instance: dg.DagsterInstance) -> bool:
     """Consolidate the catalog from whatever datasets exist; whether that worked."""
     job = defs.resolve_job_def(catalog_job.name)
-    return job.execute_in_process(instance=instance, raise_on_error=False, run_config=QUIET).success
+    return job.execute_in_process(instance=instance, raise_on_error=False, run_config=QUIET, tags=_tags()).success
+
+
+def _tags() -> dict[str, str]:
+    """Known from the run's first moment on, before any step says it."""
+    return {PROCESS_TAG: str(this_process())}
 
 
 def _outcome(name: str, result: dg.ExecuteInProcessResult) -> RunOutcome:
@@ -90,14 +117,17 @@ def _outcome(name: str, result: dg.ExecuteInProcessResult) -> RunOutcome:
         {},
     )
     number = {key: int(value.value) for key, value in fetched.items() if isinstance(value.value, int)}
+    checks = tuple(_checks(name, result))  # what a check found says more than that it stopped the run
     return RunOutcome(
         dataset=name,
         is_success=result.success,
-        error=_first_error(result),
-        checks=tuple(_checks(name, result)),
+        error=next((check.found for check in checks if check.is_stopping), None) or _first_error(result),
+        checks=checks,
         fetched_files=number.get("fetched_files", 0),
         fetched_bytes=number.get("fetched_bytes", 0),
         kept_files=number.get("kept_files", 0),
+        adopted_files=number.get("adopted_files", 0),
+        referenced_files=number.get("referenced_files", 0),
     )
 
 

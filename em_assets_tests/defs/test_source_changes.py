@@ -9,8 +9,17 @@ import dagster as dg
 import pytest
 
 from em_assets import datasets, settings
-from em_assets.defs.automation import FINGERPRINT_TAG, MAX_ATTEMPTS, WATCHED_TAG, Watched, reason_to_run, source_changes
+from em_assets.defs.automation import (
+    FINGERPRINT_TAG,
+    MAX_ATTEMPTS,
+    WATCHED_TAG,
+    Watched,
+    gone_runs,
+    reason_to_run,
+    source_changes,
+)
 from em_assets.defs.platform import Platform
+from em_assets.defs.processes import PROCESS_TAG, this_process
 from em_assets.sources import acquire
 from em_assets.sources.origins import PUBLIC_ORIGIN
 
@@ -27,8 +36,22 @@ HELD = {"fingerprint": "b", "held_fingerprint": "a", "is_auto": False, "is_runni
         ({"failed_attempts": MAX_ATTEMPTS}, None),
         ({"held_fingerprint": None}, None),
         ({"held_fingerprint": None, "is_auto": True}, "never fetched"),
+        ({"fingerprint": "a", "loss": "its volumes are gone"}, "its volumes are gone"),
+        ({"held_fingerprint": None, "loss": "its files are gone"}, "its files are gone"),
+        ({"loss": "its files are gone", "failed_attempts": MAX_ATTEMPTS}, None),
     ],
-    ids=["changed", "unchanged", "running", "failed before", "failed too often", "never asked for", "auto"],
+    ids=[
+        "changed",
+        "unchanged",
+        "running",
+        "failed before",
+        "failed too often",
+        "never asked for",
+        "auto",
+        "lost in part",
+        "lost",
+        "lost and failed too often",
+    ],
 )
 def test_a_run_is_due_only_for_a_change_that_nobody_works_on(known: dict[str, object], reason: str | None) -> None:
     assert reason_to_run(Watched(**(HELD | known))) == reason  # type: ignore[arg-type]
@@ -41,7 +64,8 @@ def platform(tmp_path: Path, small_tiff: Path) -> Platform:
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
         shutil.copy(small_tiff, tmp_path / name / "stack.tif")
-        (tmp_path / "datasets" / f"{name}.toml").write_text(f'title = "{name}"\n[source]\nurl = "{tmp_path}/{name}/"\n')
+        toml = f'title = "{name}"\n[source]\nurl = "{tmp_path}/{name}/"\ncopy = true\n'
+        (tmp_path / "datasets" / f"{name}.toml").write_text(toml)
     known = settings.Settings(store=tmp_path / "store", datasets=tmp_path / "datasets")
     registered = {name: datasets.get(name, known) for name in ("one", "other")}
     for name, dataset in registered.items():
@@ -101,6 +125,52 @@ def test_a_change_taken_back_is_a_new_run(platform: Platform, instance: dg.Dagst
     (second,) = tick(platform, instance)
     assert first.tags[FINGERPRINT_TAG] == second.tags[FINGERPRINT_TAG]
     assert first.run_key != second.run_key
+
+
+def _made(instance: dg.DagsterInstance, asset: str, name: str, folder: Path, **said: int) -> None:
+    """The event of a materialization, as the run that made it left it."""
+    told = {"folder": dg.MetadataValue.path(str(folder)), **said}
+    instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition=name, metadata=told))
+
+
+def test_a_deleted_store_is_made_again_and_another_store_is_not_filled(
+    platform: Platform, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    """What was fetched into a store is wanted there; a new store at another place begins empty."""
+    _made(instance, "raw_files", "one", platform.settings.raw_dir("one"))
+    _made(instance, "raw_files", "other", tmp_path / "another_store/raw/other")
+    shutil.rmtree(platform.settings.store)
+    (request,) = tick(platform, instance)
+    assert (request.partition_key, request.tags["em_assets/reason"]) == ("one", "its files are gone from the store")
+
+
+def test_a_lost_volume_is_made_again_and_one_that_was_never_made_is_not(
+    platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    _made(instance, "volume", "one", platform.settings.volumes_dir("one"), volumes=2)
+    (request,) = tick(platform, instance)
+    assert request.tags["em_assets/reason"] == "2 of its volumes are gone from the store"
+
+
+def test_a_lost_raw_file_is_noticed_though_the_source_rests(platform: Platform, instance: dg.DagsterInstance) -> None:
+    _made(instance, "raw_files", "one", platform.settings.raw_dir("one"))
+    assert tick(platform, instance) == []
+    platform.settings.raw_dir("one").joinpath("files/stack.tif").unlink()
+    assert [request.partition_key for request in tick(platform, instance)] == ["one"]
+
+
+def test_a_run_that_was_killed_does_not_keep_the_next_from_starting(
+    platform: Platform, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    gone = this_process()._replace(began="1")
+    killed = dg.DagsterRun(job_name="build_dataset", tags={"dagster/partition": "one", PROCESS_TAG: str(gone)})
+    instance.add_run(killed)
+    begun = dg.DagsterEvent(event_type_value=dg.DagsterEventType.RUN_START.value, job_name="build_dataset")
+    instance.report_dagster_event(begun, killed.run_id)
+    change(tmp_path, "one")
+    assert tick(platform, instance) == []
+    gone_runs(dg.build_sensor_context(instance=instance))
+    assert [request.partition_key for request in tick(platform, instance)] == ["one"]
 
 
 def _failed_run(instance: dg.DagsterInstance, request: dg.RunRequest) -> None:
