@@ -4,10 +4,13 @@ Nothing of `formats` is used here but the description of a volume: what is indep
 which order, and which item of a file they belong to. Volumes of one file that look alike are paired by their order.
 """
 
+import struct
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 from warnings import catch_warnings, simplefilter
@@ -15,12 +18,16 @@ from warnings import catch_warnings, simplefilter
 import numpy as np
 from numpy.typing import NDArray
 
-from em_assets.errors import EMAssetsError
+from em_assets.errors import EMAssetsError, FormatError
+from em_assets.formats.limited import Limits, call_limited
 from em_assets.formats.volume import ReadBox, SourceVolume
 from em_assets.model import ZYX
 
 Box = tuple[ZYX, ZYX]
 """Start and shape, z, y, x."""
+
+LIMITS = Limits(memory_bytes=2**31, cpu_s=60, wall_s=120)
+"""Of the blocks of one volume: ncempy takes half a minute for a file of 720 kB that was made for it."""
 
 
 class NotIndependentError(EMAssetsError):
@@ -40,10 +47,30 @@ class Voxels:
 
 
 class Library(NamedTuple):
-    """A library, and how it opens one file or folder: a list of everything there that could be a volume."""
+    """A library, and how it opens one file or folder: a list of everything there that could be a volume.
+
+    `own_errors` are those that it raises besides `REFUSALS`.
+    """
 
     name: str
     open_voxels: Callable[[str], AbstractContextManager[list[Voxels]]]
+    own_errors: Callable[[], tuple[type[Exception], ...]] = tuple
+
+
+REFUSALS: tuple[type[Exception], ...] = (
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+)
+"""What the libraries were seen to raise on account of a file that they do not take, from `struct` to `imagecodecs`."""
 
 
 def read_blocks(volume: SourceVolume, siblings: Sequence[SourceVolume], boxes: Sequence[Box]) -> list[NDArray[Any]]:
@@ -62,38 +89,63 @@ def read_blocks(volume: SourceVolume, siblings: Sequence[SourceVolume], boxes: S
     library = LIBRARIES.get(volume.format)
     if library is None:
         raise NotIndependentError(f"no library but our own reads {volume.format}")
+    alike = [other for other in siblings if _identity(other) == _identity(volume)]
+    place = next((index for index, other in enumerate(alike) if other is volume), 0)
+    told = (volume.format, volume.files, volume.shape_zyx, volume.dtype.str, place, len(alike))
+    try:
+        flat = call_limited(volume.files[0], f"{__name__}:blocks_in_a_row", volume.files[0], told, boxes, limits=LIMITS)
+    except FormatError as error:
+        raise NotIndependentError(f"{library.name} fails: {error}") from error
+    ends = np.cumsum([prod(shape) for _, shape in boxes])
+    return [part.reshape(shape) for part, (_, shape) in zip(np.split(flat, ends[:-1]), boxes, strict=True)]
+
+
+def blocks_in_a_row(where: str, told: Sequence[Any], boxes: Sequence[Box]) -> NDArray[Any]:
+    """The boxes' voxels one behind the other; to be called in a limited child, for these libraries trust files.
+
+    Raises
+    ------
+    NotIndependentError
+        As `read_blocks`.
+    """
+    asked = _Asked(told[0], tuple(told[1]), _three(told[2]), np.dtype(told[3]), told[4], told[5])
+    library = LIBRARIES[asked.format]
+    corners = [(_three(start), _three(shape)) for start, shape in boxes]
     try:
         with catch_warnings():  # other people's opinions of a file are no news here
             simplefilter("ignore")
-            read = _read_slices if len(volume.files) > 1 else _read_file
-            return read(library, volume, siblings, boxes)
+            read = _read_slices if len(asked.files) > 1 else _read_file
+            return np.concatenate([block.reshape(-1) for block in read(library, asked, corners)])
     except ImportError as error:
         raise NotIndependentError(f"{library.name} is not installed") from error
-    except NotIndependentError:
-        raise
-    except Exception as error:  # five libraries, each with errors of its own
+    except REFUSALS + library.own_errors() as error:
         raise NotIndependentError(f"{library.name} refuses it ({type(error).__name__}: {error!s:.200})") from error
 
 
-def _read_file(
-    library: Library, volume: SourceVolume, siblings: Sequence[SourceVolume], boxes: Sequence[Box]
-) -> list[NDArray[Any]]:
-    alike = [other for other in siblings if _identity(other) == _identity(volume)]
-    place = next(index for index, other in enumerate(alike) if other is volume)
-    with library.open_voxels(volume.files[0]) as found:
-        voxels = _matching(library, found, volume.shape_zyx, volume.dtype, len(alike))[place]
+class _Asked(NamedTuple):
+    """A volume; it is number `place` of the `n_alike` volumes of its files that look alike."""
+
+    format: str
+    files: tuple[str, ...]
+    shape_zyx: ZYX
+    dtype: np.dtype[Any]
+    place: int
+    n_alike: int
+
+
+def _read_file(library: Library, asked: _Asked, boxes: Sequence[Box]) -> list[NDArray[Any]]:
+    with library.open_voxels(asked.files[0]) as found:
+        voxels = _matching(library, found, asked.shape_zyx, asked.dtype, asked.n_alike)[asked.place]
         return [np.array(voxels.read(start, shape)) for start, shape in boxes]
 
 
-def _read_slices(
-    library: Library, volume: SourceVolume, siblings: Sequence[SourceVolume], boxes: Sequence[Box]
-) -> list[NDArray[Any]]:
+def _read_slices(library: Library, asked: _Asked, boxes: Sequence[Box]) -> list[NDArray[Any]]:
     """A volume of one slice a file: each file that is touched is opened once, for all boxes."""
-    blocks = [np.empty(shape, volume.dtype) for _, shape in boxes]
-    _, height, width = volume.shape_zyx
+    blocks = [np.empty(shape, asked.dtype) for _, shape in boxes]
+    _, height, width = asked.shape_zyx
     for z in sorted({z for (start, _, _), (depth, _, _) in boxes for z in range(start, start + depth)}):
-        with library.open_voxels(volume.files[z]) as found:
-            (plane,) = _matching(library, found, (1, height, width), volume.dtype, 1)
+        with library.open_voxels(asked.files[z]) as found:
+            (plane,) = _matching(library, found, (1, height, width), asked.dtype, 1)
             for block, (start, shape) in zip(blocks, boxes, strict=True):
                 if start[0] <= z < start[0] + shape[0]:
                     block[z - start[0]] = plane.read((0, *start[1:]), (1, *shape[1:]))[0]
@@ -243,6 +295,14 @@ def _precomputed(path: str) -> Iterator[list[Voxels]]:
     yield [Voxels((z, y, x), np.dtype(cloud.dtype), read)]
 
 
+def _cloud_volume_errors() -> tuple[type[Exception], ...]:
+    """Errors of its own, which derive from nothing but Exception."""
+    from cloudvolume import exceptions
+
+    declared = [value for value in vars(exceptions).values() if isinstance(value, type)]
+    return tuple(error for error in declared if issubclass(error, Exception))
+
+
 def _of_array(array: NDArray[Any]) -> Voxels:
     z, y, x = array.shape
     return Voxels((z, y, x), array.dtype.newbyteorder("="), lambda start, shape: array[_slices(start, shape)])
@@ -292,6 +352,6 @@ LIBRARIES: dict[str, Library] = {
     "tiff": Library("tifffile", _tiff),
     "mrc": Library("mrcfile", _mrc),
     "ome_zarr": Library("zarr-python", _zarr),
-    "precomputed": Library("cloud-volume", _precomputed),
+    "precomputed": Library("cloud-volume", _precomputed, _cloud_volume_errors),
 }
 """By the names of the modules in `formats`."""

@@ -1,6 +1,11 @@
 """What every test may use."""
 
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
@@ -27,3 +32,44 @@ def small_tiff(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path, voxels, imagej=True, resolution=(100, 100), metadata={"axes": "ZYX", "spacing": 0.03, "unit": "um"}
     )
     return path
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """Address of a running S3 server without buckets."""
+    command = [sys.executable, str(Path(__file__).with_name("s3_server.py"))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        port = server.stdout.readline().strip()
+        assert port, "the S3 server did not start"
+        yield f"http://127.0.0.1:{port}"
+        server.kill()
+
+
+_numbers = count()
+
+
+@pytest.fixture
+def s3_environment(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What a user sets to use that server; this process has it set."""
+    variables = {
+        "AWS_ENDPOINT_URL": s3_endpoint,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "a-secret-key",
+        "AWS_REGION": "us-east-1",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return variables
+
+
+@pytest.fixture
+def new_bucket(s3_endpoint: str) -> Callable[[], str]:
+    """Makes an empty bucket; its URL."""
+
+    def make() -> str:
+        name = f"bucket-{next(_numbers)}"
+        urlopen(Request(f"{s3_endpoint}/{name}", method="PUT"), timeout=30).close()
+        return f"s3://{name}"
+
+    return make

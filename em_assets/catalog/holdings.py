@@ -11,6 +11,7 @@ from em_assets.catalog.schemas import CLAIMS, CONFLICTS, FIELDS, FILES, ORIGINAL
 from em_assets.catalog.tables import claims_of_table, read_table
 from em_assets.datasets import Dataset
 from em_assets.errors import NotBuiltError
+from em_assets.keeping import bring, bring_folder, bring_manifest
 from em_assets.model import Claim
 from em_assets.settings import Settings
 from em_assets.sources import read_fingerprint, read_manifest
@@ -33,6 +34,7 @@ def holding(dataset: Dataset, settings: Settings) -> DatasetPart | None:
     StoreError
         What is held is damaged.
     """
+    bring(settings, dataset.name)
     files = read_manifest(settings.raw_dir(dataset.name))
     if files is None:
         return None
@@ -50,8 +52,14 @@ def holding(dataset: Dataset, settings: Settings) -> DatasetPart | None:
         conflicts=_table(folder, CONFLICTS),
         fields=_table(folder, FIELDS),
         described_files=_table(folder, FILES),
-        written={name: _written(volume) for name, volume in committed.items()},
+        written={name: _written(dataset.name, volume) for name, volume in committed.items()},
     )
+
+
+def is_held(name: str, settings: Settings) -> bool:
+    """Whether anything of a dataset was fetched."""
+    bring_manifest(settings, name)
+    return read_manifest(settings.raw_dir(name)) is not None
 
 
 def describe(dataset: Dataset, settings: Settings) -> dict[str, Any]:
@@ -80,22 +88,22 @@ def conflicts_held(datasets: Mapping[str, Dataset], settings: Settings) -> list[
     NotBuiltError
         None of the datasets has a record yet.
     """
-    held = {name: _table(settings.metadata_dir(name), CONFLICTS) for name in sorted(datasets)}
+    held = {name: _table_held(name, CONFLICTS, settings) for name in sorted(datasets)}
     if all(table is None for table in held.values()):
         names = next(iter(held)) if len(held) == 1 else "DATASET"
-        raise NotBuiltError(f"{settings.store}: nothing is recorded yet; em-assets fetch {names}")
+        raise NotBuiltError(f"{settings.address}: nothing is recorded yet; em-assets fetch {names}")
     return [row for table in held.values() for row in _decoded(table, ("value", "other_value"))]
 
 
 def claims_held(datasets: Mapping[str, Dataset], settings: Settings) -> dict[str, list[Claim]]:
     """The claims that the store has about each dataset; datasets without any are left out."""
-    held = {name: _table(settings.metadata_dir(name), CLAIMS) for name in sorted(datasets)}
+    held = {name: _table_held(name, CLAIMS, settings) for name in sorted(datasets)}
     return {name: claims_of_table(table) for name, table in held.items() if table is not None}
 
 
 def categories_held(datasets: Mapping[str, Dataset], settings: Settings) -> dict[str, list[str]]:
     """The categories of each dataset's original tags; datasets without any are left out."""
-    held = {name: _table(settings.metadata_dir(name), ORIGINAL_TAGS) for name in sorted(datasets)}
+    held = {name: _table_held(name, ORIGINAL_TAGS, settings) for name in sorted(datasets)}
     return {name: category_names(table) for name, table in held.items() if table is not None}
 
 
@@ -133,15 +141,21 @@ def _of_volume(volume: str | None, fields: Sequence[dict[str, Any]]) -> list[dic
     ]
 
 
+def _table_held(name: str, schema: TableSchema, settings: Settings) -> "pa.Table | None":
+    bring_folder(settings, settings.metadata_dir(name))
+    return _table(settings.metadata_dir(name), schema)
+
+
 def _table(folder: Path, schema: TableSchema) -> "pa.Table | None":
     path = folder / f"{schema.name}.parquet"
     return read_table(path, schema) if path.exists() else None
 
 
-def _written(volume: CommittedVolume) -> Written:
+def _written(dataset: str, volume: CommittedVolume) -> Written:
     commit = volume.commit
     return Written(
-        url=str(volume.path),
+        # From the store's root on, so that two stores with the same volumes have the same catalog.
+        url=f"volumes/{dataset}/{volume.folder.name}/{commit.generation}",
         generation=commit.generation,
         n_levels=commit.n_levels,
         chunk_shape=str(list(commit.chunk_shape)),

@@ -5,8 +5,10 @@ from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from em_assets.catalog.schemas import BLOCK_INDEX
 from em_assets.catalog.views import VIEWS
 from em_assets.errors import NotBuiltError, StoreError, UsageError
+from em_assets.keeping import bring_folder, bring_from_every_dataset
 from em_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,7 +33,9 @@ def query(sql: str, settings: Settings) -> "pa.Table":
     """
     import duckdb
 
-    tables = _catalog_tables(settings.catalog_dir)
+    bring_folder(settings, settings.catalog_dir)
+    bring_from_every_dataset(settings, f"{BLOCK_INDEX.name}.parquet")
+    tables = _catalog_tables(settings.catalog_dir) | _block_indexes(settings)
     with duckdb.connect(":memory:") as connection:
         _register(connection, tables)
         views = _add_views(connection, tables)
@@ -50,23 +54,31 @@ def rows_of(answer: "pa.Table") -> list[dict[str, Any]]:
     return [{name: _printable(value) for name, value in row.items()} for row in rows]
 
 
-def _catalog_tables(folder: Path) -> dict[str, Path]:
-    tables = {path.stem: path for path in sorted(folder.glob("*.parquet")) if not path.name.startswith(".")}
+def _block_indexes(settings: Settings) -> dict[str, list[Path]]:
+    """Those of all datasets as one table: they have a row a chunk, so they are read where they lie."""
+    found = sorted(settings.metadata_dir("_").parent.glob(f"*/{BLOCK_INDEX.name}.parquet"))
+    return {BLOCK_INDEX.name: found} if found else {}
+
+
+def _catalog_tables(folder: Path) -> dict[str, list[Path]]:
+    tables = {path.stem: [path] for path in sorted(folder.glob("*.parquet")) if not path.name.startswith(".")}
     if not tables:
         raise NotBuiltError(f"{folder}: no catalog yet; `em-assets fetch DATASET` or `make demo` makes it")
     return tables
 
 
-def _register(connection: "duckdb.DuckDBPyConnection", tables: dict[str, Path]) -> None:
+def _register(connection: "duckdb.DuckDBPyConnection", tables: dict[str, list[Path]]) -> None:
     """Make views of the tables. Arrow opens the files, so DuckDB itself needs no right to any."""
     import pyarrow as pa
     import pyarrow.dataset as arrow_dataset
 
-    for name, path in tables.items():
+    for name, paths in tables.items():
         try:
-            connection.register(name, arrow_dataset.dataset(path, format="parquet"))
+            connection.register(name, arrow_dataset.dataset(list(map(str, paths)), format="parquet"))
         except (pa.ArrowInvalid, OSError) as error:
-            raise StoreError(f"{path}: not a readable Parquet file ({error}); materialize `catalog` again") from error
+            raise StoreError(
+                f"{', '.join(map(str, paths))}: no readable Parquet ({error}); materialize `{name}` again"
+            ) from error
 
 
 def _add_views(connection: "duckdb.DuckDBPyConnection", tables: Container[str]) -> list[str]:

@@ -171,7 +171,7 @@ VOLUMES = TableSchema(
         Column("chunk_shape", "string", "chunk shape of the written volume, z, y, x"),
         Column("shard_shape", "string", "shard shape of the written volume; null where it is not sharded"),
         Column("compressor", "string", "compression of the written volume"),
-        Column("url", "string", "where the written volume lies; null until it is"),
+        Column("url", "string", "where the written volume lies, from the store's root on; null until it is written"),
         *_RECORD_FURTHER_COLUMNS,
         Column("generation", "string", "digest of what the written volume was made from and how"),
     ),
@@ -249,6 +249,26 @@ FIELDS = TableSchema(
     meaning="Every field of every volume with its witness; a field that nobody knows has its row too",
     order="dataset, volume, field",
 )
+
+BLOCK_INDEX = TableSchema(
+    "block_index",
+    (
+        _DATASET,
+        Column("volume", "string", "name of the volume in its dataset", required=True),
+        Column("z", "int64", "place of the chunk in the grid of chunks, counted from 0", required=True),
+        Column("y", "int64", "the same along y", required=True),
+        Column("x", "int64", "the same along x", required=True),
+        Column("n_voxels", "int64", "voxels in it: fewer at an end of the volume", required=True),
+        Column("min", "float64", "smallest finite voxel; null where none is finite, as in the next three"),
+        Column("max", "float64", "largest finite voxel"),
+        Column("mean", "float64", "mean of the finite voxels"),
+        Column("std", "float64", "their standard deviation"),
+        Column("zero_fraction", "float64", "share of the voxels that equal the fill value, which is 0", required=True),
+    ),
+    meaning="Every chunk of the finest level of every volume, with the statistics of its voxels",
+    order="dataset, volume, z, y, x",
+)
+"""Beside a dataset's own tables: it has a row a chunk, so the catalog holds no copy of it."""
 
 OF_A_DATASET = (ORIGINAL_TAGS, CLAIMS, RECORD, CONFLICTS, FIELDS, FILES)
 """The tables below `metadata/<dataset>/`."""

@@ -1,6 +1,7 @@
 """Tables as they are kept: models ↔ Arrow ↔ Parquet, schema enforced, the same bytes for the same rows.
 
-A table file is there when it is whole: it is written beside, synced and renamed.
+A table file is there when it is whole: it is written beside, synced and renamed. What a killed writer left beside is
+`volumes.staging.sweep`'s to remove.
 """
 
 import json
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from em_assets.catalog.schemas import CLAIMS, CONFLICTS, ORIGINAL_TAGS, RECORD, TableSchema
 from em_assets.errors import NotBuiltError, StoreError
 from em_assets.model import Claim, Conflict, Tag, VolumeRecord
+from em_assets.sources.partial import unwritable
+from em_assets.volumes.staging import staging_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -110,30 +113,46 @@ def write_table(table: "pa.Table", path: Path, schema: TableSchema) -> None:
     Raises
     ------
     StoreError
-        The table is not of the schema; nothing is written.
+        The table is not of the schema, or the disk does not take it; nothing is written.
     """
     import pyarrow.parquet as pq
 
     # One chunk a column: how a table was put together must not show in its bytes.
     whole = enforce(schema, table, str(path)).combine_chunks().replace_schema_metadata(None)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        pq.write_table(whole, temporary, row_group_size=ROW_GROUP_ROWS, compression="zstd", compression_level=3)
+        with staging_folder(path.parent, path.name) as staging:
+            temporary = staging / path.name
+            pq.write_table(whole, temporary, row_group_size=ROW_GROUP_ROWS, compression="zstd", compression_level=3)
+            _replace(temporary, path)
+    except OSError as error:
+        raise unwritable(error, path, f"{whole.num_rows:,} rows", whole.nbytes) from error
+
+
+def write_parts(parts: Iterable["pa.Table"], path: Path, schema: TableSchema) -> int:
+    """Write several tables one after the other as `write_table` writes one, and count their rows.
+
+    No more than one of them is held in memory: a volume of 10 TB has 40 million chunks.
+    """
+    import pyarrow.parquet as pq
+
+    n_rows = 0
+    with staging_folder(path.parent, path.name) as staging:
+        temporary = staging / path.name
+        with pq.ParquetWriter(temporary, schema.arrow, compression="zstd", compression_level=3) as writer:
+            for part in parts:
+                whole = enforce(schema, part, str(path)).combine_chunks().replace_schema_metadata(None)
+                writer.write_table(whole, row_group_size=ROW_GROUP_ROWS)
+                n_rows += whole.num_rows
         _replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    return n_rows
 
 
 def write_text(text: str, path: Path) -> None:
     """Write a text file as `write_table` writes a table: in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with staging_folder(path.parent, path.name) as staging:
+        temporary = staging / path.name
         temporary.write_text(text, encoding="utf-8")
         _replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_table(path: Path, schema: TableSchema) -> "pa.Table":

@@ -22,6 +22,8 @@ class BlockIndex:
     ----------
     chunk_counts_zyx
         How many chunks the finest level has along each axis; 48 bytes are held for each.
+    first_zyx
+        Index of the first chunk, where these are a box of the level's chunks.
     """
 
     chunk_counts_zyx: ZYX
@@ -32,19 +34,30 @@ class BlockIndex:
     max: NDArray[Any]
     mean: NDArray[np.float64]
     m2: NDArray[np.float64]
+    first_zyx: ZYX = (0, 0, 0)
 
     @staticmethod
-    def empty(chunk_counts_zyx: ZYX, dtype: np.dtype[Any]) -> "BlockIndex":
+    def empty(chunk_counts_zyx: ZYX, dtype: np.dtype[Any], first_zyx: ZYX = (0, 0, 0)) -> "BlockIndex":
         """An index without voxels, to be filled chunk by chunk, by any thread in any order."""
         n = prod(chunk_counts_zyx)
-        columns = (np.zeros(n, kind) for kind in (np.int64, np.int64, np.int64, dtype, dtype, np.float64, np.float64))
-        return BlockIndex(chunk_counts_zyx, *columns)
+        n_voxels, n_finite, n_zero = np.zeros((3, n), np.int64)
+        low, high = np.zeros((2, n), dtype)
+        mean, m2 = np.zeros((2, n))
+        return BlockIndex(chunk_counts_zyx, n_voxels, n_finite, n_zero, low, high, mean, m2, first_zyx)
 
     def put(self, chunk_zyx: ZYX, found: Moments) -> None:
         """Take in one chunk, by its index in the grid of chunks."""
-        at = np.ravel_multi_index(chunk_zyx, self.chunk_counts_zyx)
+        index = tuple(chunk - first for chunk, first in zip(chunk_zyx, self.first_zyx, strict=True))
+        at = np.ravel_multi_index(index, self.chunk_counts_zyx)
         for column, value in zip(self._columns, found, strict=True):
             column[at] = value
+
+    def put_box(self, box: "BlockIndex") -> None:
+        """Take in all chunks of a box."""
+        corners = zip(box.first_zyx, self.first_zyx, box.chunk_counts_zyx, strict=True)
+        at = tuple(slice(first - start, first - start + count) for first, start, count in corners)
+        for column, values in zip(self._columns, box._columns, strict=True):
+            column.reshape(self.chunk_counts_zyx)[at] = values.reshape(box.chunk_counts_zyx)
 
     def statistics(self) -> Statistics:
         """Statistics of all chunks together; the order in which they came makes no difference."""

@@ -9,12 +9,9 @@ Every chunk inside the level is stored, zeros too: an absent one must mean that 
 """
 
 import struct
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from io import FileIO
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,9 +19,10 @@ from numpy.typing import NDArray
 
 from em_assets.model import ZYX
 from em_assets.settings import OMEZarrVersion
-from em_assets.volumes import ngff
+from em_assets.volumes.codec import Codec
 from em_assets.volumes.ledger import Entry
 from em_assets.volumes.levels import Grid, Level
+from em_assets.volumes.sinks import Piece, Sink
 
 SeeChunk = Callable[[ZYX, NDArray[Any]], None]
 """Told the index of a chunk in its level, and its voxels, contiguous: nothing beyond the level's end."""
@@ -33,19 +31,24 @@ ABSENT = 2**64 - 1
 """Offset and size, in a shard's index, of a chunk that lies beyond the level's end."""
 
 
+StoredBytes = Mapping[ZYX, bytes]
+"""Chunks, by their index, that are written as they are: they were seen when they were read."""
+
+
 def ignore_chunk(_: ZYX, __: NDArray[Any]) -> None:
     """Coarser levels are not counted."""
 
 
 @dataclass(frozen=True)
 class LevelWriter:
-    """Writes the objects of one level below `group`; any number of threads may, each its own regions."""
+    """Writes the objects of one level to `sink`; any number of threads may, each its own regions."""
 
-    group: Path
+    sink: Sink
     ome_zarr: OMEZarrVersion
     level: Level
     grid: Grid
     dtype: np.dtype[Any]
+    codec: Codec
 
     def regions(self, start_zyx: ZYX, shape_zyx: ZYX) -> Iterator[ZYX]:
         """Indices of the shards that a block is made of; it starts at the first voxel of one."""
@@ -53,29 +56,28 @@ class LevelWriter:
         z, y, x = (range(start // edge, -(-(start + extent) // edge)) for start, extent, edge in steps)
         return product(z, y, x)
 
-    def write(self, block: NDArray[Any], start_zyx: ZYX, region: ZYX, see: SeeChunk = ignore_chunk) -> list[Entry]:
+    def write(
+        self, block: NDArray[Any], start_zyx: ZYX, region: ZYX, see: SeeChunk, stored: StoredBytes
+    ) -> list[Entry]:
         """Write the region of this index, whose voxels lie in `block`, which begins at voxel `start_zyx`."""
-        chunks = _Chunks(self, block, start_zyx, see)
+        chunks = _Chunks(self, block, start_zyx, see, stored)
         if self.ome_zarr == "0.5":
-            return [self._write_shard(region, chunks)]
+            return [self.sink.put(f"{self.level.path}/c/{_key(region)}", self._shard(region, chunks))]
         indices = product(*(range(first, last) for first, last in self._chunk_ranges(region)))
-        return [self._write_chunk((z, y, x), chunks) for z, y, x in indices]
+        return [
+            self.sink.put(f"{self.level.path}/{_key((z, y, x))}", [chunks.encoded((z, y, x))]) for z, y, x in indices
+        ]
 
-    def _write_shard(self, region: ZYX, chunks: "_Chunks") -> Entry:
-        counts = self._chunks_a_shard
+    def _shard(self, region: ZYX, chunks: "_Chunks") -> Iterator[Piece]:
+        counts, size_bytes = self._chunks_a_shard, 0
         index = np.full((*counts, 2), ABSENT, "<u8")
-        with closing(_NewObject(self.group, f"{self.level.path}/c/{_key(region)}")) as file:
-            for z, y, x in product(*(range(last - first) for first, last in self._chunk_ranges(region))):
-                first_z, first_y, first_x = (r * n for r, n in zip(region, counts, strict=True))
-                size = file.write(chunks.encoded((first_z + z, first_y + y, first_x + x)))
-                index[z, y, x] = (file.size_bytes - size, size)
-            file.write(_with_checksum(index.tobytes()))
-            return file.entry()
-
-    def _write_chunk(self, chunk: ZYX, chunks: "_Chunks") -> Entry:
-        with closing(_NewObject(self.group, f"{self.level.path}/{_key(chunk)}")) as file:
-            file.write(chunks.encoded(chunk))
-            return file.entry()
+        for z, y, x in product(*(range(last - first) for first, last in self._chunk_ranges(region))):
+            first_z, first_y, first_x = (r * n for r, n in zip(region, counts, strict=True))
+            encoded = chunks.encoded((first_z + z, first_y + y, first_x + x))
+            index[z, y, x] = (size_bytes, len(encoded))
+            size_bytes += len(encoded)
+            yield encoded
+        yield _with_checksum(index.tobytes())
 
     def _chunk_ranges(self, region: ZYX) -> list[tuple[int, int]]:
         """First chunk and end of a region along each axis; a chunk beyond the level is none."""
@@ -91,17 +93,18 @@ class LevelWriter:
 class _Chunks:
     """Chunks of a block, gathered and compressed one by one in two buffers that are used again."""
 
-    def __init__(self, writer: LevelWriter, block: NDArray[Any], start_zyx: ZYX, see: SeeChunk) -> None:
+    def __init__(
+        self, writer: LevelWriter, block: NDArray[Any], start_zyx: ZYX, see: SeeChunk, stored: StoredBytes
+    ) -> None:
         self._edge, self._extent = writer.grid.chunk_shape, writer.level.shape_zyx
-        self._block, self._start, self._see = block, start_zyx, see
+        self._block, self._start, self._see, self._stored = block, start_zyx, see, stored
         self._gathered = np.empty(self._edge, writer.dtype.newbyteorder("<"))
-        # What zstd asks for in the worst case: ZSTD_COMPRESSBOUND.
-        self._compressed = bytearray(self._gathered.nbytes + (self._gathered.nbytes >> 8) + 1024)
+        self._encode = writer.codec.encoder(self._gathered.nbytes, writer.dtype.itemsize)
 
-    def encoded(self, chunk: ZYX) -> memoryview:
+    def encoded(self, chunk: ZYX) -> Piece:
         """The chunk of this index, compressed; valid until the next one is asked for."""
-        from imagecodecs import zstd_encode
-
+        if chunk in self._stored:
+            return self._stored[chunk]
         first = [i * edge for i, edge in zip(chunk, self._edge, strict=True)]
         inside = [min(edge, extent - f) for edge, extent, f in zip(self._edge, self._extent, first, strict=True)]
         voxels = self._block[tuple(slice(f - s, f - s + n) for f, s, n in zip(first, self._start, inside, strict=True))]
@@ -112,44 +115,7 @@ class _Chunks:
             self._gathered.fill(0)
             self._gathered[tuple(slice(n) for n in inside)] = voxels
             self._see(chunk, np.ascontiguousarray(voxels))
-        # The stub names only some of the buffers that it takes.
-        return memoryview(zstd_encode(self._gathered, ngff.ZSTD_LEVEL, out=self._compressed))  # type: ignore[arg-type]
-
-
-class _NewObject:
-    """A file that is written piece by piece, its digest with it."""
-
-    def __init__(self, group: Path, key: str) -> None:
-        from blake3 import blake3
-
-        self._key, self._hasher, self.size_bytes = key, blake3(), 0
-        self._file = _created(group / key)
-
-    def write(self, piece: bytes | memoryview) -> int:
-        """Append all of it; how many bytes that were."""
-        rest = memoryview(piece)
-        while rest:
-            rest = rest[self._file.write(rest) :]
-        self._hasher.update(piece)
-        self.size_bytes += len(piece)
-        return len(piece)
-
-    def entry(self) -> Entry:
-        """What was written so far."""
-        return Entry(self._key, self.size_bytes, self._hasher.hexdigest())
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._file.close()
-
-
-def _created(path: Path) -> FileIO:
-    """A new file; its folder is made only where it is not there yet: of 0.4 one file in many needs it."""
-    try:
-        return path.open("xb", buffering=0)
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("xb", buffering=0)
+        return self._encode(self._gathered)
 
 
 def _with_checksum(index: bytes) -> bytes:

@@ -4,16 +4,23 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from math import isclose
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from em_assets.errors import StoreError, UsageError
+import numpy as np
+
+from em_assets.errors import StoreError, UsageError, shown_url
+from em_assets.formats.slices import hole_in_numbering
+from em_assets.formats.trees import is_url
 from em_assets.formats.volume import SourceVolume
 from em_assets.model import Content, FloatZYX, PartialFloatZYX
-from em_assets.settings import OMEZarrVersion, absolute
+from em_assets.settings import CODEC, MEMORY_BUDGET_BYTES, OMEZarrVersion, absolute
+from em_assets.volumes.cascade import Progress
 from em_assets.volumes.choice import by_name, choose
-from em_assets.volumes.pyramid import Progress, WrittenVolume, write_pyramid
+from em_assets.volumes.pyramid import WriteLevels, WrittenVolume, in_this_process, write_pyramid
+from em_assets.volumes.quality import picture_fraction, why_blank, why_near_blank
 from em_assets.volumes.staging import publish, staging_folder, sweep
 
 TOLERANCE = 1e-6
@@ -39,11 +46,15 @@ def ingest(
     content: Content | None = None,
     volume: str | None = None,
     progress: Progress | None = None,
+    dask: str | None = None,
+    codec: str = CODEC,
+    memory_budget_bytes: int = MEMORY_BUDGET_BYTES,
 ) -> Ingested:
     """Write `source` as a multiscale OME-Zarr group at `dest`, which appears when it is whole.
 
     A voxel size that is given wins over the file's own; where the two differ the file's is kept in the group's
-    `em_assets` attribute. An unknown voxel size is no obstacle: its axes have no unit, and a warning says so.
+    `em_assets` attribute. An unknown voxel size is no obstacle: its axes have no unit, and a warning says so. With
+    `dask`, the address of a scheduler, its workers write; they need `source` and `dest` under the same names.
 
     Raises
     ------
@@ -56,11 +67,9 @@ def ingest(
     StoreError
         The disk does not take the group.
     """
-    from em_assets.formats import open_path
-
     dest = absolute(dest)
     _refuse_existing(dest)
-    chosen = choose(by_name(open_path(source)), volume, str(source))
+    chosen = _chosen(source, volume)
     size = voxel_size_zyx_nm or chosen.voxel_size_zyx_nm
     with _dest_errors(dest), _new_beside(dest) as staging:
         written = write_pyramid(
@@ -72,10 +81,29 @@ def ingest(
             name=chosen.name,
             attributes=_attributes(chosen, size),
             progress=progress,
+            where=_where(dask, source, volume),
+            codec=codec,
+            memory_budget_bytes=memory_budget_bytes,
         )
         if not publish(staging, dest):
             _refuse_existing(dest)
-    return Ingested(dest, chosen.name, written, tuple(_warnings(chosen, size, content)))
+    said = (*_warnings(chosen, size, content), *_blankness(written))
+    return Ingested(dest, chosen.name, written, said)
+
+
+def _chosen(source: str | Path, volume: str | None) -> SourceVolume:
+    from em_assets.formats import open_path
+
+    return choose(by_name(open_path(source)), volume, str(source))
+
+
+def _where(dask: str | None, source: str | Path, volume: str | None) -> WriteLevels:
+    if dask is None:
+        return in_this_process
+    from em_assets.volumes.cluster import on_a_cluster
+
+    place = source if is_url(str(source)) else absolute(Path(source))  # a worker has another working directory
+    return on_a_cluster(dask, partial(_chosen, place, volume))
 
 
 @contextmanager
@@ -95,7 +123,7 @@ def _dest_errors(dest: Path) -> Iterator[None]:
 
 
 def _attributes(source: SourceVolume, size: PartialFloatZYX) -> dict[str, Any]:
-    files = sorted(PurePosixPath(file.rstrip("/")).name for file in source.files)
+    files = sorted(PurePosixPath(shown_url(file).rstrip("/")).name for file in source.files)
     attributes = {"volume": source.name, "source_format": source.format, "source_files": files}
     if _contradicts(size, source.voxel_size_zyx_nm):
         return {**attributes, "source_voxel_size_zyx_nm": list(source.voxel_size_zyx_nm)}
@@ -114,8 +142,19 @@ def _warnings(source: SourceVolume, size: PartialFloatZYX, content: Content | No
             f"{source.name}: written with the given voxel size {tuple(size)} nm (z, y, x); the file says "
             f"{tuple(source.voxel_size_zyx_nm)}, kept as `source_voxel_size_zyx_nm`"
         )
+    hole = hole_in_numbering(source.files)
+    if hole:
+        yield f"{source.name}: {hole}"
     if content is None and source.content is None and source.dtype.kind in "iu":
         yield f"{source.name}: content not said: halved by mean as EM; `--content labels` for labels"
+
+
+def _blankness(written: WrittenVolume) -> Iterator[str]:
+    index, dtype = written.block_index, np.dtype(written.dtype)
+    shown = picture_fraction(index.n_voxels, index.n_zero, index.min, index.max)
+    said = why_blank(written.statistics) or why_near_blank(shown, written.statistics, dtype, written.content)
+    if said:
+        yield f"{said}: is this the box, or the file, that you meant?"
 
 
 def _contradicts(size: PartialFloatZYX, other: PartialFloatZYX) -> bool:

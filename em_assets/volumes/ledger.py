@@ -10,16 +10,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from em_assets.errors import StoreError
+from em_assets.remote.path import RemotePath
+from em_assets.volumes.folders import Folder, Sizes, keys_below, pieces_of, sizes_in
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-READ_BYTES = 4 << 20
-"""Files are read in pieces of this size: no larger object is ever held."""
+REQUESTS_IN_FLIGHT = 16
+"""Objects of a bucket that are read at once."""
 
 ROW_GROUP_ROWS = 128 * 1024
 """Fixed, so that the same rows give the same bytes."""
@@ -56,19 +57,25 @@ class Ledger:
         keys, sizes, digests = ([*column] for column in zip(*self.entries.values(), strict=True))
         return parquet_bytes(pa.table({"key": pa.array(keys, pa.string()), "size_bytes": sizes, "blake3": digests}))
 
-    def first_problem(self, group: Path) -> str | None:
+    def first_problem(self, group: Folder) -> str | None:
         """What the first file that is absent or of another size has; None where all are there. Sizes only."""
-        return next((problem for entry in self.entries.values() if (problem := size_problem(group, entry))), None)
+        sizes = sizes_in(group)
+        found = (size_problem(group, entry, sizes) for entry in self.entries.values())
+        return next((problem for problem in found if problem), None)
 
-    def problems(self, group: Path, n_threads: int | None = None) -> list[str]:
+    def problems(self, group: Folder, n_threads: int | None = None) -> list[str]:
         """Every file that is absent, of another size, of other bytes, or more than there should be. Reads all."""
-        with ThreadPoolExecutor(n_threads or os.cpu_count()) as executor:
-            found = executor.map(partial(_problem, group), self.entries.values())
+        sizes = sizes_in(group)
+        at_once = REQUESTS_IN_FLIGHT if isinstance(group, RemotePath) else os.cpu_count()
+        with ThreadPoolExecutor(n_threads or at_once) as executor:
+            found = executor.map(partial(_problem, group, sizes=sizes), self.entries.values())
             changed = [problem for problem in found if problem]
-        return changed + [f"{group / key}: not in the ledger" for key in sorted(_keys(group) - self.entries.keys())]
+        return changed + [
+            f"{group / key}: not in the ledger" for key in sorted(keys_below(group) - self.entries.keys())
+        ]
 
 
-def read_ledger(path: Path, digest: str) -> Ledger:
+def read_ledger(path: Folder, digest: str) -> Ledger:
     """The ledger whose bytes have this digest.
 
     Raises
@@ -83,7 +90,7 @@ def read_ledger(path: Path, digest: str) -> Ledger:
     return Ledger({key: Entry(key, *rest) for key, *rest in zip(*rows.values(), strict=True)})
 
 
-def read_proved(path: Path, digest: str) -> bytes:
+def read_proved(path: Folder, digest: str) -> bytes:
     """Bytes of a file that a commit names with its digest.
 
     Raises
@@ -100,28 +107,27 @@ def read_proved(path: Path, digest: str) -> bytes:
     return data
 
 
-def size_problem(group: Path, entry: Entry) -> str | None:
+def size_problem(group: Folder, entry: Entry, sizes: Sizes) -> str | None:
     """What is wrong with a file as far as its size tells; None for nothing."""
     try:
-        found = (group / entry.key).stat().st_size
-    except (FileNotFoundError, NotADirectoryError):
-        return f"{group / entry.key}: in the ledger and not there"
+        found = sizes(entry.key)
     except OSError as error:
         return f"{group / entry.key}: cannot be read: {error.strerror}"
+    if found is None:
+        return f"{group / entry.key}: in the ledger and not there"
     return (
         None if found == entry.size_bytes else f"{group / entry.key}: {entry.size_bytes} bytes expected, found {found}"
     )
 
 
-def file_entry(group: Path, key: str) -> Entry:
+def file_entry(group: Folder, key: str) -> Entry:
     """The entry of a file as it is."""
     from blake3 import blake3
 
     hasher, size = blake3(), 0
-    with (group / key).open("rb", buffering=0) as file:
-        while piece := file.read(READ_BYTES):
-            hasher.update(piece)
-            size += len(piece)
+    for piece in pieces_of(group / key):
+        hasher.update(piece)
+        size += len(piece)
     return Entry(key, size, hasher.hexdigest())
 
 
@@ -141,8 +147,8 @@ def parquet_bytes(table: "pa.Table") -> bytes:
     return file.getvalue()
 
 
-def _problem(group: Path, entry: Entry) -> str | None:
-    by_size = size_problem(group, entry)
+def _problem(group: Folder, entry: Entry, sizes: Sizes) -> str | None:
+    by_size = size_problem(group, entry, sizes)
     if by_size:
         return by_size
     try:
@@ -150,7 +156,3 @@ def _problem(group: Path, entry: Entry) -> str | None:
     except OSError as error:
         return f"{group / entry.key}: cannot be read: {error.strerror}"
     return None if found == entry else f"{group / entry.key}: other bytes than were written"
-
-
-def _keys(group: Path) -> set[str]:
-    return {Path(root, name).relative_to(group).as_posix() for root, _, files in os.walk(group) for name in files}

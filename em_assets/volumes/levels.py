@@ -14,6 +14,9 @@ CHUNK_VOXELS = 64
 SHARD_CHUNKS: ZYX = (2, 8, 8)
 """Chunks in a shard: 32 MiB of uint8, so a 10 TB volume is 300,000 objects and not 40 million."""
 
+MAX_SHARD_BYTES = 64 << 20
+"""Wider numbers get fewer chunks a shard: one shard of each level is the least that is held in memory."""
+
 COARSEST_VOXELS = 64
 """Halving goes on until the longest axis is no longer than this: the coarsest level is one chunk."""
 
@@ -75,13 +78,15 @@ def plan_levels(shape_zyx: ZYX, voxel_size_zyx_nm: PartialFloatZYX) -> tuple[Lev
     return tuple(levels)
 
 
-def plan_grid(shape_zyx: ZYX) -> Grid:
-    """Chunks of 64³ in shards of 2 x 8 x 8 chunks, both clipped where the volume is smaller.
+def plan_grid(shape_zyx: ZYX, itemsize: int = 1) -> Grid:
+    """Chunks of 64³ in shards of 2 x 8 x 8 chunks (of 32 bits 2 x 4 x 8), both clipped where the volume is smaller.
 
     A chunk is no longer than the volume: 64 deep chunks of a single plane would decode 64 times what is there.
     """
     chunk = _zyx(tuple(min(CHUNK_VOXELS, extent) for extent in shape_zyx))
-    counts = (min(most, -(-extent // c)) for most, extent, c in zip(SHARD_CHUNKS, shape_zyx, chunk, strict=True))
+    counts = (
+        min(most, -(-extent // c)) for most, extent, c in zip(_shard_chunks(itemsize), shape_zyx, chunk, strict=True)
+    )
     return Grid(chunk, _zyx(tuple(c * n for c, n in zip(chunk, counts, strict=True))))
 
 
@@ -100,9 +105,14 @@ def plan_tile(levels: tuple[Level, ...], grid: Grid, itemsize: int, budget_bytes
     return next(fitting, tiles[-1])
 
 
+def tile_counts(level: Level, tile: ZYX) -> ZYX:
+    """How many tiles a level has along each axis."""
+    return _zyx(tuple(-(-extent // t) for extent, t in zip(level.shape_zyx, tile, strict=True)))
+
+
 def tiles_of(level: Level, tile: ZYX) -> Iterator[ZYX]:
     """Indices of all tiles of a level, in the order of their voxels."""
-    return (_zyx(index) for index in product(*map(range, _tile_counts(level, tile))))
+    return (_zyx(index) for index in product(*map(range, tile_counts(level, tile))))
 
 
 def tile_box(level: Level, tile: ZYX, index: ZYX) -> tuple[ZYX, ZYX]:
@@ -114,7 +124,7 @@ def tile_box(level: Level, tile: ZYX, index: ZYX) -> tuple[ZYX, ZYX]:
 
 def finer_tiles(level: Level, finer: Level, tile: ZYX, index: ZYX) -> Iterator[ZYX]:
     """Indices of the tiles of the level before that one tile is made of, in the order of their voxels."""
-    counts = _tile_counts(finer, tile)
+    counts = tile_counts(finer, tile)
     ranges = (
         range(i * step, min((i + 1) * step, count))
         for i, step, count in zip(index, level.step_zyx, counts, strict=True)
@@ -122,8 +132,11 @@ def finer_tiles(level: Level, finer: Level, tile: ZYX, index: ZYX) -> Iterator[Z
     return (_zyx(found) for found in product(*ranges))
 
 
-def _tile_counts(level: Level, tile: ZYX) -> ZYX:
-    return _zyx(tuple(-(-extent // t) for extent, t in zip(level.shape_zyx, tile, strict=True)))
+def _shard_chunks(itemsize: int) -> ZYX:
+    z, y, x = SHARD_CHUNKS
+    while z * y * x * CHUNK_VOXELS**3 * itemsize > MAX_SHARD_BYTES:
+        y, x = (y // 2, x) if y == x else (y, x // 2)
+    return (z, y, x)
 
 
 def _assumed(voxel_size_zyx_nm: PartialFloatZYX) -> FloatZYX:

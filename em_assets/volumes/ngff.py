@@ -11,6 +11,7 @@ import numpy as np
 
 from em_assets.model import ZYX, Content, FloatZYX, PartialFloatZYX
 from em_assets.settings import OMEZarrVersion
+from em_assets.volumes.codec import Codec
 from em_assets.volumes.levels import Grid, Level
 
 AXES = ("z", "y", "x")
@@ -19,9 +20,6 @@ ROOT_FILES: Mapping[OMEZarrVersion, tuple[str, ...]] = {"0.5": ("zarr.json",), "
 ARRAY_FILE: Mapping[OMEZarrVersion, str] = {"0.5": "zarr.json", "0.4": ".zarray"}
 DRIVER: Mapping[OMEZarrVersion, str] = {"0.5": "zarr3", "0.4": "zarr"}
 """The name of each version's zarr format in tensorstore."""
-
-ZSTD_LEVEL = 1
-COMPRESSOR = f"zstd(level={ZSTD_LEVEL})"
 
 _DOWNSAMPLING = {
     "mean": "mean of 2 voxels along each halved axis; whole numbers: halves rounded up",
@@ -77,7 +75,9 @@ def multiscales(
     }
 
 
-def array_metadata(ome_zarr: OMEZarrVersion, shape_zyx: ZYX, dtype: np.dtype[Any], grid: Grid) -> dict[str, Any]:
+def array_metadata(
+    ome_zarr: OMEZarrVersion, shape_zyx: ZYX, dtype: np.dtype[Any], grid: Grid, codec: Codec
+) -> dict[str, Any]:
     """The metadata document of one level's array."""
     if ome_zarr == "0.4":
         return {
@@ -85,7 +85,7 @@ def array_metadata(ome_zarr: OMEZarrVersion, shape_zyx: ZYX, dtype: np.dtype[Any
             "shape": list(shape_zyx),
             "chunks": list(grid.chunk_shape),
             "dtype": dtype.newbyteorder("<").str,
-            "compressor": {"id": "zstd", "level": ZSTD_LEVEL},
+            "compressor": dict(codec.zarr_v2(dtype)),
             "fill_value": 0,
             "filters": None,
             "order": "C",
@@ -99,7 +99,7 @@ def array_metadata(ome_zarr: OMEZarrVersion, shape_zyx: ZYX, dtype: np.dtype[Any
         "fill_value": 0,
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(grid.shard_shape)}},
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-        "codecs": [_sharding(grid)],
+        "codecs": [_sharding(grid, dict(codec.zarr_v3(dtype)))],
         "dimension_names": list(AXES),
         "attributes": {},
     }
@@ -120,14 +120,13 @@ def _dataset(level: Level, voxel_size_zyx_nm: PartialFloatZYX, offset_zyx_nm: Fl
     return {"path": level.path, "coordinateTransformations": transformations}
 
 
-def _sharding(grid: Grid) -> dict[str, Any]:
+def _sharding(grid: Grid, compressor: dict[str, Any]) -> dict[str, Any]:
     little_endian = {"name": "bytes", "configuration": {"endian": "little"}}
-    zstd = {"name": "zstd", "configuration": {"level": ZSTD_LEVEL, "checksum": False}}
     return {
         "name": "sharding_indexed",
         "configuration": {
             "chunk_shape": list(grid.chunk_shape),
-            "codecs": [little_endian, zstd],
+            "codecs": [little_endian, compressor],
             "index_codecs": [little_endian, {"name": "crc32c"}],
             "index_location": "end",
         },

@@ -1,66 +1,92 @@
 """A source volume becomes a multiscale OME-Zarr group in one pass: read once, every level made while it is in memory.
 
-A tile of a level is put together from the tiles of the level before::
-
-    s2   ┌───────┐      asks for its (up to) eight tiles of s1, one after the other; each is halved into
-         │ 1   2 │      its corner here, then written, then forgotten
-         │ 3   4 │
-    s1   └───────┘  each asks for its tiles of s0, which are read from the source, chunk by chunk counted
-
-so of each level one tile is made while at most one more is being written, no level is read back, and every shard is
-written once, whole, by one thread. The root's metadata comes last: a group that has it has all its chunks.
+The root's metadata comes last: a group that has it has all its chunks.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
-from math import prod
 from os import cpu_count
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, SkipValidation
 
-from em_assets.errors import FormatError, StoreError, UnsupportedDataError
+from em_assets.errors import UnsupportedDataError
 from em_assets.formats.trees import is_url
 from em_assets.formats.volume import SourceVolume
 from em_assets.model import ZYX, Content, FloatZYX, Frozen, PartialFloatZYX
-from em_assets.settings import OMEZarrVersion
+from em_assets.settings import CODEC, MEMORY_BUDGET_BYTES, OMEZarrVersion
 from em_assets.volumes import ngff
 from em_assets.volumes.block_index import BlockIndex
-from em_assets.volumes.downsample import Halve, halve_into, halving
-from em_assets.volumes.encoding import LevelWriter, SeeChunk, ignore_chunk
-from em_assets.volumes.ledger import Entry, Ledger, file_entry
+from em_assets.volumes.cascade import Cascade, Progress, writing_to
+from em_assets.volumes.codec import DEFAULT_CODEC, Codec, codec_of
+from em_assets.volumes.downsample import halving
+from em_assets.volumes.encoding import LevelWriter, SeeChunk
+from em_assets.volumes.folders import Folder
+from em_assets.volumes.ledger import Entry, Ledger
 from em_assets.volumes.levels import (
     Grid,
     Level,
     checked_voxel_size,
-    finer_tiles,
     plan_grid,
     plan_levels,
     plan_tile,
-    tile_box,
     tiles_of,
 )
+from em_assets.volumes.room import check_room
+from em_assets.volumes.sinks import Sink, sink_of
 from em_assets.volumes.statistics import Statistics, moments
+from em_assets.volumes.unchanged import unchanged
+from em_assets.volumes.verbatim import is_kept_verbatim
 
-WRITER_FORMAT = 2
+WRITER_FORMAT = 3
 """Rises when the same input would give other bytes; part of every generation's name."""
 
-MEMORY_BUDGET_BYTES = 2 << 30
-"""For the tiles that are held: of each level one that is made and one that is still being written."""
+TILES_OF_BUDGET = 3 / 8
+"""For the tiles that are made; as much again for those that are still being written. The rest is for the interpreter
+and its libraries, for what a source decodes, and for chunks that are kept as they are stored.
+"""
 
 BAND_BYTES = 256 << 20
 """For the same where any rows can be read alone: 805 MB took 1.0 s instead of 1.3 to 2.2, the rest being memory that
 the system had to find."""
 
-Progress = Callable[[int, int], None]
-"""Told the voxels done and the voxels of the whole volume."""
+UseTile = Callable[[ZYX, NDArray[Any]], None]
+"""Told the index of a tile, and its voxels, which are only to be read."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the levels of a volume are cut and written: values only, so that another machine can be told.
+
+    Attributes
+    ----------
+    levels
+        Finest first; a part of a volume's levels is a plan too.
+    tile
+        Shape of what is made at once: of each level one tile, and one that is still being written.
+    tile_bytes
+        What the tiles of all levels may take together.
+    codec
+        Compresses the chunks.
+    """
+
+    ome_zarr: OMEZarrVersion
+    content: Content
+    dtype: np.dtype[Any]
+    levels: tuple[Level, ...]
+    grid: Grid
+    tile: ZYX
+    tile_bytes: int
+    codec: Codec = DEFAULT_CODEC
+
+
+WriteLevels = Callable[[SourceVolume, Plan, Sink, BlockIndex, Progress | None], list[Entry]]
+"""Writes all levels of a volume to a sink and fills its index; the files that were written."""
 
 
 class WrittenLevel(Frozen):
@@ -105,9 +131,50 @@ class WrittenVolume(VolumeFacts):
     block_index: SkipValidation[BlockIndex]
 
 
+def in_this_process(
+    volume: SourceVolume,
+    plan: Plan,
+    sink: Sink,
+    index: BlockIndex,
+    progress: Progress | None = None,
+    *,
+    n_threads: int | None = None,
+) -> list[Entry]:
+    """Write all levels with as many threads as there are cores (or as given); the files that were written."""
+    return write_tiles(volume, plan, sink, partial(count_chunk, index), progress, n_threads=n_threads)
+
+
+def write_tiles(
+    volume: SourceVolume,
+    plan: Plan,
+    sink: Sink,
+    see: SeeChunk,
+    progress: Progress | None = None,
+    *,
+    tiles: Iterable[ZYX] | None = None,
+    use: UseTile | None = None,
+    n_threads: int | None = None,
+) -> list[Entry]:
+    """Write tiles of the coarsest level (all, or those of these indices) and all that is below them.
+
+    `volume` has the voxels of the plan's finest level, `see` is told each of its chunks. `use` is told the tiles of the
+    coarsest level. The files that were written come back.
+    """
+    coarsest = len(plan.levels) - 1
+    writers = [LevelWriter(sink, plan.ome_zarr, level, plan.grid, plan.dtype, plan.codec) for level in plan.levels]
+    n_threads = n_threads or cpu_count() or 1
+    # Readers of their own: a tile is read while the one before is written, and not behind it.
+    with ThreadPoolExecutor(n_threads) as executor, ThreadPoolExecutor(n_threads) as readers:
+        halve, is_verbatim = halving(plan.content), is_kept_verbatim(volume, plan.grid, plan.codec)
+        cascade = Cascade(volume, halve, plan.levels, plan.tile, writers, see, executor, readers, is_verbatim, progress)
+        for tile in tiles_of(plan.levels[-1], plan.tile) if tiles is None else tiles:
+            cascade.make(coarsest, tile, then=partial(use, tile) if use else _nothing)
+        return cascade.finish()
+
+
 def write_pyramid(
     volume: SourceVolume,
-    dest: Path,
+    dest: Folder,
     *,
     ome_zarr: OMEZarrVersion,
     content: Content,
@@ -116,36 +183,44 @@ def write_pyramid(
     attributes: Mapping[str, Any],
     progress: Progress | None = None,
     memory_budget_bytes: int = MEMORY_BUDGET_BYTES,
+    codec: str = CODEC,
+    where: WriteLevels = in_this_process,
 ) -> WrittenVolume:
     """Write the finest level of `volume`, and all coarser ones made from it, as a group at `dest`.
 
-    `dest` must be a staging folder: a writer that dies leaves it half full, without root metadata. `attributes` go
-    under `em_assets` in the group. The tiles it holds keep to the budget whatever the volume's shape (a shard of each
-    level is the least); the bytes written do not depend on it.
+    Nobody may read `dest` yet: a writer that dies leaves it half full, without root metadata. `attributes` go
+    under `em_assets` in the group. Private memory keeps to the budget whatever the volume's shape (two shards of each
+    level are the least); the bytes written do not depend on it, nor on `where` the levels are written: here, or by
+    `cluster.on_a_cluster`.
 
     Raises
     ------
     UsageError
         A voxel size that is zero, negative or not finite.
     FormatError
-        The source ends early or gives other voxels than it declared.
+        The source ends early, gives other voxels than it declared, or is written to meanwhile.
     UnsupportedDataError
         The type of the voxels is none that OME-Zarr keeps.
     StoreError
-        The folder cannot be written.
+        The folder cannot be written, or its disk has no room for the volume.
     """
     levels = plan_levels(volume.shape_zyx, checked_voxel_size(voxel_size_zyx_nm))
-    grid = plan_grid(volume.shape_zyx)
     dtype = _kept_dtype(volume)
+    grid = plan_grid(volume.shape_zyx, dtype.itemsize)
     offset = _offset_zyx_nm(volume, voxel_size_zyx_nm)
-    tile_bytes = min(memory_budget_bytes // 2, BAND_BYTES) if _is_read_by_rows(volume) else memory_budget_bytes // 2
+    tile_bytes = int(memory_budget_bytes * TILES_OF_BUDGET)
+    tile_bytes = min(tile_bytes, BAND_BYTES) if _is_read_by_rows(volume) else tile_bytes
     tile = plan_tile(levels, grid, dtype.itemsize, tile_bytes)
-    writers = [LevelWriter(dest, ome_zarr, level, grid, dtype) for level in levels]
+    plan = Plan(ome_zarr, content, dtype, levels, grid, tile, tile_bytes, codec_of(codec))
+    sink = sink_of(dest)
+    check_room(dest, volume, levels, grid, plan.codec)
     index = BlockIndex.empty(_chunk_counts(volume.shape_zyx, grid), dtype)
-    with ThreadPoolExecutor(cpu_count() or 1) as executor:
-        entries = _Cascade(volume, halving(content), levels, tile, writers, index, executor, progress).run()
+    with unchanged(volume.files):
+        entries = where(volume, plan, sink, index, progress)
     documents = {
-        f"{level.path}/{ngff.ARRAY_FILE[ome_zarr]}": ngff.array_metadata(ome_zarr, level.shape_zyx, dtype, grid)
+        f"{level.path}/{ngff.ARRAY_FILE[ome_zarr]}": ngff.array_metadata(
+            ome_zarr, level.shape_zyx, dtype, grid, plan.codec
+        )
         for level in levels
     } | ngff.root_documents(
         ome_zarr=ome_zarr,
@@ -157,8 +232,8 @@ def write_pyramid(
         dtype=dtype,
         attributes=attributes,
     )
-    with _writing(dest):
-        entries += [_write_document(dest, file, document) for file, document in documents.items()]
+    with writing_to(sink):
+        entries += [sink.put(file, [_document(document)]) for file, document in documents.items()]
     return WrittenVolume(
         ome_zarr=ome_zarr,
         name=name,
@@ -172,104 +247,24 @@ def write_pyramid(
         ),
         chunk_shape=grid.chunk_shape,
         shard_shape=grid.shard_shape if ome_zarr == "0.5" else None,
-        compressor=ngff.COMPRESSOR,
+        compressor=str(plan.codec),
         statistics=index.statistics(),
         ledger=Ledger.of(entries),
         block_index=index,
     )
 
 
-@dataclass
-class _Cascade:
-    """One pass over a volume: what is read, halved and written, and the statistics so far."""
-
-    volume: SourceVolume
-    halve: Halve
-    levels: tuple[Level, ...]
-    tile: ZYX
-    writers: list[LevelWriter]
-    index: BlockIndex
-    executor: Executor
-    progress: Progress | None
-    pending: dict[int, list[Future[list[Entry]]]] = field(default_factory=dict)
-    entries: list[Entry] = field(default_factory=list)
-    n_done: int = 0
-
-    def run(self) -> list[Entry]:
-        """Make the coarsest level's tiles, and with them everything below; the files that were written."""
-        coarsest = len(self.levels) - 1
-        for index in tiles_of(self.levels[-1], self.tile):
-            self._make(coarsest, index, then=_nothing)
-        for level in range(len(self.levels)):
-            self._finish(level)
-        return self.entries
-
-    def _make(self, level: int, index: ZYX, then: Callable[[NDArray[Any]], None]) -> None:
-        """Make one tile; `then` uses it before it is written, so that the next one is made meanwhile."""
-        start, shape = tile_box(self.levels[level], self.tile, index)
-        block = self._read(start, shape) if level == 0 else self._halve(level, index, start, shape)
-        then(block)
-        self._finish(level)
-        writer, see = self.writers[level], self._count if level == 0 else ignore_chunk
-        self.pending[level] = [
-            self.executor.submit(_written, writer, block, start, region, see) for region in writer.regions(start, shape)
-        ]
-
-    def _finish(self, level: int) -> None:
-        """Wait for the level's tile before: no more than one is being written while another is made."""
-        for region in self.pending.pop(level, ()):
-            self.entries += region.result()
-
-    def _count(self, chunk: ZYX, voxels: NDArray[Any]) -> None:
-        self.index.put(chunk, moments(voxels))
-
-    def _halve(self, level: int, index: ZYX, start: ZYX, shape: ZYX) -> NDArray[Any]:
-        here, finer = self.levels[level], self.levels[level - 1]
-        block = np.empty(shape, self.volume.dtype)
-        for child in finer_tiles(here, finer, self.tile, index):
-            child_start, child_shape = tile_box(finer, self.tile, child)
-            corner = tuple(
-                slice(first // step - origin, -(-(first + extent) // step) - origin)
-                for first, extent, step, origin in zip(child_start, child_shape, here.step_zyx, start, strict=True)
-            )
-            then = partial(
-                halve_into,
-                block[corner],
-                step_zyx=here.step_zyx,
-                halve=self.halve,
-                executor=self.executor,
-            )
-            self._make(level - 1, child, then)
-        return block
-
-    def _read(self, start: ZYX, shape: ZYX) -> NDArray[Any]:
-        block = np.ascontiguousarray(self.volume.read(start, shape))
-        if block.shape != shape or block.dtype != self.volume.dtype:
-            raise FormatError(
-                f"{self.volume.name}: {self.volume.dtype} voxels of shape {shape} expected from {start} (z, y, x), "
-                f"found {block.dtype} of shape {block.shape}: the source is not what its header says"
-            )
-        self.n_done += block.size
-        if self.progress:
-            self.progress(self.n_done, prod(self.volume.shape_zyx))
-        return block
+def count_chunk(index: BlockIndex, chunk: ZYX, voxels: NDArray[Any]) -> None:
+    """Put the statistics of a chunk's voxels into an index."""
+    index.put(chunk, moments(voxels))
 
 
 def _nothing(_: NDArray[Any]) -> None:
     """The coarsest level is needed by no other."""
 
 
-def _written(writer: LevelWriter, block: NDArray[Any], start: ZYX, region: ZYX, see: SeeChunk) -> list[Entry]:
-    with _writing(writer.group):
-        return writer.write(block, start, region, see)
-
-
-def _write_document(dest: Path, name: str, document: Mapping[str, Any]) -> Entry:
-    path = dest / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
-    return file_entry(dest, name)
+def _document(document: Mapping[str, Any]) -> bytes:
+    return (json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def _chunk_counts(shape_zyx: ZYX, grid: Grid) -> ZYX:
@@ -307,12 +302,3 @@ def _rescaled(offset: float, old: float | None, new: float | None) -> float:
     if old is None or old == new:
         return offset
     return offset / old * (1.0 if new is None else new)  # an axis without a unit counts voxels
-
-
-@contextmanager
-def _writing(dest: Path) -> Iterator[None]:
-    """Name the folder in what goes wrong while writing."""
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(f"{dest}: cannot write the volume: {error}") from error

@@ -1,18 +1,24 @@
 """A committed volume for reading: what its ledger names is there, or the read is an error; a loss is never zeros."""
 
-from collections.abc import Callable
-from dataclasses import replace
-from functools import lru_cache
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from itertools import product
 from typing import Any
 
+from numpy.typing import NDArray
+
 from em_assets.errors import FormatError, StoreError
-from em_assets.formats import open_path
-from em_assets.formats.trees import Tree, open_tree, parse_json
-from em_assets.formats.volume import ReadBox, SourceVolume
-from em_assets.formats.zarr_arrays import array_info, open_array, read_tensorstore
+from em_assets.formats import ome_zarr
+from em_assets.formats.bucket_trees import tree_of
+from em_assets.formats.tensorstores import BoxReader
+from em_assets.formats.trees import Tree, parse_json
+from em_assets.formats.volume import Finish, SourceVolume
+from em_assets.formats.zarr_arrays import array_info, open_array
 from em_assets.model import ZYX
 from em_assets.volumes import ngff
+from em_assets.volumes.folders import size_of
 from em_assets.volumes.ledger import Ledger, size_problem
 from em_assets.volumes.pyramid import WrittenLevel
 from em_assets.volumes.store import CommittedVolume
@@ -32,12 +38,21 @@ def open_committed(committed: CommittedVolume) -> SourceVolume:
     FormatError
         The group's metadata cannot be read.
     """
-    (opened,) = open_path(committed.path, format="ome_zarr")
-    tree = open_tree(str(committed.path))
+    tree = tree_of(committed.path)
+    (opened,) = ome_zarr.open_in(tree, str(committed.path), is_fill_allowed=False)
     check = _checking(committed)
+    readers = [
+        _LevelReader(
+            committed,
+            written,
+            check,
+            BoxReader(tree.locate(written.path), partial(_open_level, tree, committed, written, check)),
+        )
+        for written in committed.commit.levels
+    ]
     levels = tuple(
-        replace(level, read_box=_reader(tree, committed, written, check))
-        for level, written in zip(opened.levels, committed.commit.levels, strict=True)
+        replace(level, read_box=reader.read_box, begin_into=reader.begin_into)
+        for level, reader in zip(opened.levels, readers, strict=True)
     )
     return replace(opened, name=committed.folder.name, levels=levels)
 
@@ -49,36 +64,66 @@ def _checking(committed: CommittedVolume) -> Callable[[str], None]:
     def ledger() -> Ledger:
         return committed.ledger()
 
+    def size(key: str) -> int | None:
+        return size_of(committed.path / key)
+
     @lru_cache(maxsize=MAX_KEYS_KNOWN)
     def check(key: str) -> None:
         entry = ledger().entries.get(key)
-        problem = size_problem(committed.path, entry) if entry else f"{committed.path / key}: not in the ledger"
+        problem = size_problem(committed.path, entry, size) if entry else f"{committed.path / key}: not in the ledger"
         if problem:
             raise StoreError(f"{problem}; materialize the dataset again (`em-assets fetch`)")
 
     return check
 
 
-def _reader(tree: Tree, committed: CommittedVolume, level: WrittenLevel, check: Callable[[str], None]) -> ReadBox:
-    commit, where = committed.commit, tree.locate(level.path)
-    prefix = f"{level.path}/c/" if commit.ome_zarr == "0.5" else f"{level.path}/"
-    object_shape = commit.shard_shape or commit.chunk_shape
+@dataclass(frozen=True, eq=False)
+class _LevelReader:
+    """Boxes of one level, read once every object that they touch is known to be there."""
 
-    @lru_cache(maxsize=1)
-    def array() -> Any:
-        name = f"{level.path}/{ngff.ARRAY_FILE[commit.ome_zarr]}"
-        check(name)
-        info = array_info(tree.locate(name), parse_json(tree.locate(name), tree.read(name) or b""))
-        return open_array(tree, level.path, info, is_fill_allowed=False)
+    committed: CommittedVolume
+    level: WrittenLevel
+    check: Callable[[str], None]
+    boxes: BoxReader
 
-    def read_box(start_zyx: ZYX, shape_zyx: ZYX) -> Any:
-        boxes = zip(start_zyx, shape_zyx, object_shape, strict=True)
+    def read_box(self, start_zyx: ZYX, shape_zyx: ZYX) -> NDArray[Any]:
+        """A box as a fresh array."""
+        self._touch(start_zyx, shape_zyx)
+        with _losses():
+            return self.boxes.read_box(start_zyx, shape_zyx)
+
+    def begin_into(self, start_zyx: ZYX, out: NDArray[Any]) -> Finish:
+        """A box into memory that is there, without waiting."""
+        z, y, x = out.shape
+        self._touch(start_zyx, (z, y, x))
+        finish = self.boxes.begin_into(start_zyx, out)
+
+        def done() -> None:
+            with _losses():
+                finish()
+
+        return done
+
+    def _touch(self, start_zyx: ZYX, shape_zyx: ZYX) -> None:
+        commit = self.committed.commit
+        edges = commit.shard_shape or commit.chunk_shape
+        prefix = f"{self.level.path}/c/" if commit.ome_zarr == "0.5" else f"{self.level.path}/"
+        boxes = zip(start_zyx, shape_zyx, edges, strict=True)
         for index in product(*(range(start // edge, -(-(start + n) // edge)) for start, n, edge in boxes)):
-            check(prefix + "/".join(map(str, index)))
-        box = tuple(slice(start, start + n) for start, n in zip(start_zyx, shape_zyx, strict=True))
-        try:
-            return read_tensorstore(where, array()[box])
-        except FormatError as error:
-            raise StoreError(f"{error}; `em-assets validate` says what changed") from error
+            self.check(prefix + "/".join(map(str, index)))
 
-    return read_box
+
+@contextmanager
+def _losses() -> Iterator[None]:
+    """Say what to do about a chunk that is gone or broken."""
+    try:
+        yield
+    except FormatError as error:
+        raise StoreError(f"{error}; `em-assets validate` says what changed") from error
+
+
+def _open_level(tree: Tree, committed: CommittedVolume, level: WrittenLevel, check: Callable[[str], None]) -> Any:
+    name = f"{level.path}/{ngff.ARRAY_FILE[committed.commit.ome_zarr]}"
+    check(name)
+    info = array_info(tree.locate(name), parse_json(tree.locate(name), tree.read(name) or b""))
+    return open_array(tree, level.path, info, is_fill_allowed=False)

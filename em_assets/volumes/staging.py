@@ -29,6 +29,30 @@ def staging_folder(parent: Path, label: str) -> Iterator[Path]:
         os.close(descriptor)
 
 
+@contextmanager
+def in_use(folder: Path) -> Iterator[None]:
+    """Keep `left_alone` from saying that nobody is at work in a folder; any number of processes may at once."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def left_alone(folder: Path) -> Iterator[bool]:
+    """Whether nobody is at work in a folder; while it is, others wait to begin."""
+    descriptor, is_alone = os.open(folder, os.O_RDONLY), False
+    try:
+        with suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_alone = True
+        yield is_alone
+    finally:
+        os.close(descriptor)
+
+
 def publish(staging: Path, final: Path) -> bool:
     """Give a complete folder its final name; False where something has that name already.
 
@@ -95,8 +119,13 @@ def sync_tree(folder: Path) -> None:
     """Force every file and folder below `folder`, and itself, to the disk."""
     for root, _, files in os.walk(folder):
         for name in files:
-            _sync(Path(root, name), os.O_RDONLY)
+            sync_file(Path(root, name))
         sync_folder(Path(root))
+
+
+def sync_file(path: Path) -> None:
+    """Force a file's bytes to the disk."""
+    _sync(path, os.O_RDONLY)
 
 
 def sync_folder(folder: Path) -> None:

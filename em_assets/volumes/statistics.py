@@ -8,8 +8,11 @@ from numpy.typing import NDArray
 
 from em_assets.model import Frozen
 
-ROW_VOXELS = 256
+_BYTES = (np.float32, 256)
 """Squares of 256 8-bit numbers sum up below 2^24, so float32 holds them exactly whatever the order of adding."""
+
+_SHORTS = (np.float64, 4096)
+"""2^20 squares of 16-bit numbers stay below 2^53."""
 
 
 class Statistics(Frozen):
@@ -56,7 +59,7 @@ class Moments(NamedTuple):
 def moments(block: NDArray[Any]) -> Moments:
     """Moments of a block of at most 2^20 voxels."""
     values = block.reshape(-1)
-    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    finite = _finite(values) if values.dtype.kind == "f" else values
     if finite.size == 0:
         return Moments(values.size, 0, 0)
     low, high = finite.min().item(), finite.max().item()
@@ -64,9 +67,14 @@ def moments(block: NDArray[Any]) -> Moments:
     return Moments(values.size, finite.size, n_zero, low, high, *_mean_and_m2(finite))
 
 
+def _finite(values: NDArray[Any]) -> NDArray[Any]:
+    is_finite = np.isfinite(values)
+    return values if is_finite.all() else values[is_finite]
+
+
 def _mean_and_m2(values: NDArray[Any]) -> tuple[float, float]:
     if values.dtype.kind in "iu" and values.dtype.itemsize <= 2:
-        total, squares = _sums_of_bytes(values) if values.dtype.itemsize == 1 else _sums(values)
+        total, squares = _sums(values, *(_BYTES if values.dtype.itemsize == 1 else _SHORTS))
         return total / values.size, (squares * values.size - total * total) / values.size
     wide = values.astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -75,19 +83,12 @@ def _mean_and_m2(values: NDArray[Any]) -> tuple[float, float]:
         return mean, float(np.square(wide, out=wide).sum())
 
 
-def _sums(values: NDArray[Any]) -> tuple[int, int]:
-    """Sum and sum of squares of 16-bit numbers: 2^20 squares stay below 2^53, so float64 is exact."""
-    wide = values.astype(np.float64)
-    return int(wide.sum()), int(np.einsum("i,i->", wide, wide))
+def _sums(values: NDArray[Any], wide: type[np.floating[Any]], row: int) -> tuple[int, int]:
+    """Sum and sum of squares of whole numbers, exact: those of a row are below what `wide` counts to.
 
-
-def _sums_of_bytes(values: NDArray[Any]) -> tuple[int, int]:
-    """The same of 8-bit numbers in float32, row by row: half the memory, twice the numbers in a register."""
-    whole = values.size - values.size % ROW_VOXELS
-    rows = values[:whole].reshape(-1, ROW_VOXELS).astype(np.float32)
-    total, squares = _sums(values[whole:])
-    # `matmul` of a stack of rows stays in this thread; one product of a matrix would wake BLAS's own.
-    return (
-        total + int(np.matmul(rows[:, None], np.ones((ROW_VOXELS, 1), np.float32)).sum(dtype=np.float64)),
-        squares + int(np.matmul(rows[:, None], rows[:, :, None]).sum(dtype=np.float64)),
-    )
+    Row by row also stays in this thread: one product of all would wake BLAS's own.
+    """
+    whole = values.size - values.size % row
+    rows, rest = values[:whole].reshape(-1, row).astype(wide), values[whole:].astype(np.float64)
+    total = np.vecdot(rows, np.ones(row, wide)).sum(dtype=np.float64)
+    return int(total + rest.sum()), int(np.vecdot(rows, rows).sum(dtype=np.float64) + np.vecdot(rest, rest))

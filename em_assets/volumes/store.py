@@ -15,23 +15,35 @@
 A generation is named after its inputs, settings and the writer's format, so the same call finds its work done. A
 writer that dies, at any point, leaves the last commit what it was. The digest of the ledger is in the commit, and the
 digest of every file in the ledger: one small file proves every byte (`validation`).
+
+In a bucket it is the same but for the two names that need a disk, `.staging-…` and `latest`: objects appear whole and
+nobody looks for a generation before its commit, so they are put where they stay. What a dead writer left of one is
+gone over by the next, or collected (`leftovers`).
 """
 
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
 from em_assets.errors import StoreError
 from em_assets.model import Frozen
+from em_assets.remote.path import RemotePath
 from em_assets.volumes import ngff
-from em_assets.volumes.ledger import Ledger, digest_of, parquet_bytes, read_ledger
+from em_assets.volumes.folders import Folder, create, file_names, folder_names, put
+from em_assets.volumes.ledger import Ledger, digest_of, parquet_bytes, read_ledger, read_proved
 from em_assets.volumes.pyramid import WRITER_FORMAT, VolumeFacts, WrittenVolume
-from em_assets.volumes.staging import create_only, publish, replace_bytes, replace_link, staging_folder, sweep
+from em_assets.volumes.staging import in_use, publish, replace_link, staging_folder, sweep
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 COMMITS = "commits"
 GENERATIONS = "generations"
@@ -66,22 +78,22 @@ Document = TypeVar("Document", bound=Frozen)
 class CommittedVolume:
     """A volume that readers see: its folder, what was committed, and whether this very call committed it."""
 
-    folder: Path
+    folder: Folder
     commit: Commit
     is_new: bool = False
 
     @property
-    def path(self) -> Path:
+    def path(self) -> Folder:
         """The OME-Zarr group."""
         return self.folder / self.commit.generation
 
     @property
-    def ledger_path(self) -> Path:
+    def ledger_path(self) -> Folder:
         """Parquet file of every file in the group: `key`, `size_bytes`, `blake3`."""
         return _ledger_path(self.folder, self.commit.generation)
 
     @property
-    def block_index_path(self) -> Path:
+    def block_index_path(self) -> Folder:
         """Parquet file of every chunk of the finest level: its index `z`, `y`, `x` and its statistics."""
         return _block_index_path(self.folder, self.commit.generation)
 
@@ -94,6 +106,19 @@ class CommittedVolume:
             The ledger is not there, or is not the one that was committed.
         """
         return read_ledger(self.ledger_path, self.commit.ledger_blake3)
+
+    def block_index(self) -> "pa.Table":
+        """The statistics of every chunk of the finest level, one row a chunk.
+
+        Raises
+        ------
+        StoreError
+            The index is not there, or is not the one that was committed.
+        """
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(BytesIO(read_proved(self.block_index_path, self.commit.block_index_blake3))) as file:
+            return file.read()
 
 
 def generation_name(inputs: Sequence[str], settings: Mapping[str, Any]) -> str:
@@ -108,9 +133,9 @@ def generation_name(inputs: Sequence[str], settings: Mapping[str, Any]) -> str:
 
 
 def commit_volume(
-    folder: Path,
+    folder: Folder,
     generation: str,
-    write: Callable[[Path], WrittenVolume],
+    write: Callable[[Folder], WrittenVolume],
     *,
     inputs: Sequence[str] = (),
     labels_of: str | None = None,
@@ -124,20 +149,20 @@ def commit_volume(
     Raises
     ------
     StoreError
-        The disk refuses. What `write` raises passes through; the last commit stands in every case.
+        The disk or the bucket refuses. What `write` raises passes through; the last commit stands in every case.
     """
-    for place in (folder, folder / COMMITS, folder / GENERATIONS):
-        place.mkdir(parents=True, exist_ok=True)
-        sweep(place)
-    committed = _whole_or_none(folder)
-    if committed is None or committed.commit.generation != generation:
-        made = _finished(folder, generation) or _write_generation(folder, generation, write, tuple(inputs), labels_of)
-        committed = _commit(folder, made)
-    _point_latest(folder, committed.commit.generation)
+    _prepare(folder)
+    with nullcontext() if isinstance(folder, RemotePath) else in_use(folder):
+        committed = _whole_or_none(folder)
+        if committed is None or committed.commit.generation != generation:
+            made = _finished(folder, generation)
+            made = made or _write_generation(folder, generation, write, tuple(inputs), labels_of)
+            committed = _commit(folder, made)
+        _point_latest(folder, committed.commit.generation)
     return committed
 
 
-def resolve(folder: Path) -> CommittedVolume | None:
+def resolve(folder: Folder) -> CommittedVolume | None:
     """The volume that the highest commit names; None where there is no commit.
 
     Raises
@@ -160,7 +185,12 @@ def resolve(folder: Path) -> CommittedVolume | None:
     return committed
 
 
-def committed_volumes(folder: Path) -> dict[str, CommittedVolume]:
+def volume_names(folder: Folder) -> list[str]:
+    """Names of the volumes in a dataset's folder that have a commit, sorted."""
+    return [name for name in folder_names(folder) if COMMITS in folder_names(folder / name)]
+
+
+def committed_volumes(folder: Folder) -> dict[str, CommittedVolume]:
     """Name → volume for every volume of a dataset's folder that has a commit, in the order of the names.
 
     Raises
@@ -168,12 +198,31 @@ def committed_volumes(folder: Path) -> dict[str, CommittedVolume]:
     StoreError
         As `resolve`.
     """
-    names = sorted(path.parent.name for path in folder.glob(f"*/{COMMITS}"))
-    found = {name: resolve(folder / name) for name in names}
+    found = {name: resolve(folder / name) for name in volume_names(folder)}
     return {name: volume for name, volume in found.items() if volume}
 
 
-def _whole_or_none(folder: Path) -> CommittedVolume | None:
+def committed_generations(folder: Folder) -> set[str]:
+    """Names of all generations that ever were the volume.
+
+    Raises
+    ------
+    StoreError
+        A commit cannot be read.
+    """
+    paths = (_commit_path(folder, number) for number in _commit_numbers(folder))
+    return {_read_document(path, Commit).generation for path in paths}
+
+
+def _prepare(folder: Folder) -> None:
+    if isinstance(folder, RemotePath):
+        return
+    for place in (folder, folder / COMMITS, folder / GENERATIONS):
+        place.mkdir(parents=True, exist_ok=True)
+        sweep(place)
+
+
+def _whole_or_none(folder: Folder) -> CommittedVolume | None:
     """The committed volume with all its files; None where there is none, or the caller must write it anew."""
     try:
         committed = resolve(folder)
@@ -183,19 +232,16 @@ def _whole_or_none(folder: Path) -> CommittedVolume | None:
 
 
 def _write_generation(
-    folder: Path,
+    folder: Folder,
     generation: str,
-    write: Callable[[Path], WrittenVolume],
+    write: Callable[[Folder], WrittenVolume],
     inputs: tuple[str, ...],
     labels_of: str | None,
 ) -> Generation:
-    with staging_folder(folder, generation) as staging:
-        written = write(staging)
-        tables = {
-            _ledger_path(folder, generation): written.ledger.parquet(),
-            _block_index_path(folder, generation): parquet_bytes(written.block_index.table()),
-        }
-        ledger_blake3, block_index_blake3 = (digest_of(table) for table in tables.values())
+    with _place_of(folder, generation) as group:
+        written = write(group)
+        tables = (written.ledger.parquet(), parquet_bytes(written.block_index.table()))
+        ledger_blake3, block_index_blake3 = map(digest_of, tables)
         made = Generation(
             **{name: getattr(written, name) for name in VolumeFacts.model_fields},
             generation=generation,
@@ -206,15 +252,29 @@ def _write_generation(
             ledger_blake3=ledger_blake3,
             block_index_blake3=block_index_blake3,
         )
-        problem = written.ledger.first_problem(staging)
+        problem = written.ledger.first_problem(group)
         if problem:
             raise StoreError(f"{problem}: the writer returned and the volume is not whole; nothing was committed")
-        _clear_damaged(folder, made)
-        for path, data in tables.items():
-            replace_bytes(path, data)
-        replace_bytes(_generation_path(folder, generation), _document(made))
-        publish(staging, folder / generation)
+        _publish(folder, group, made, tables)
     return made
+
+
+def _place_of(folder: Folder, generation: str) -> AbstractContextManager[Folder]:
+    """Where a generation is written: on a disk beside, to be renamed; in a bucket where it stays."""
+    if isinstance(folder, RemotePath):
+        return nullcontext(folder / generation)
+    return staging_folder(folder, generation)
+
+
+def _publish(folder: Folder, group: Folder, made: Generation, tables: tuple[bytes, bytes]) -> None:
+    """Put a whole generation's documents where readers look, and on a disk then the group itself."""
+    if isinstance(folder, Path):
+        _clear_damaged(folder, made)
+    put(_ledger_path(folder, made.generation), tables[0])
+    put(_block_index_path(folder, made.generation), tables[1])
+    put(_generation_path(folder, made.generation), _document(made))
+    if isinstance(folder, Path) and isinstance(group, Path):
+        publish(group, folder / made.generation)
 
 
 def _clear_damaged(folder: Path, made: Generation) -> None:
@@ -225,7 +285,7 @@ def _clear_damaged(folder: Path, made: Generation) -> None:
             final.rename(aside / made.generation)
 
 
-def _finished(folder: Path, generation: str) -> Generation | None:
+def _finished(folder: Folder, generation: str) -> Generation | None:
     """A generation that is whole, committed or not; None where it must be written (again)."""
     try:
         made = _read_document(_generation_path(folder, generation), Generation)
@@ -234,35 +294,43 @@ def _finished(folder: Path, generation: str) -> Generation | None:
     return made if _is_whole(folder, folder / generation, made) else None
 
 
-def _commit(folder: Path, made: Generation) -> CommittedVolume:
+def _commit(folder: Folder, made: Generation) -> CommittedVolume:
     """Claim the next number for a generation, unless somebody committed the same meanwhile."""
     while True:
+        # Before the look: who commits after it takes this number, and we look again.
+        number = (_commit_numbers(folder) or [0])[-1] + 1
         current = _whole_or_none(folder)
         if current and current.commit.generation == made.generation:
             return current
-        number = (_commit_numbers(folder) or [0])[-1] + 1
         commit = Commit(**dict(made), number=number)
-        if create_only(_commit_path(folder, number), _document(commit)):
+        if create(_commit_path(folder, number), _document(commit)):
             return CommittedVolume(folder, commit, is_new=True)
 
 
-def _point_latest(folder: Path, generation: str) -> None:
+def _point_latest(folder: Folder, generation: str) -> None:
+    if isinstance(folder, RemotePath):
+        return
     link = folder / LATEST
     if not link.is_symlink() or str(link.readlink()) != generation:
         replace_link(link, generation)
 
 
-def _missing(folder: Path, group: Path, made: Generation) -> str | None:
+def _missing(folder: Folder, group: Folder, made: Generation) -> str | None:
     """The first of the files that every reader of this volume needs which is not there."""
     names = list(ngff.ROOT_FILES[made.ome_zarr])
     names += [f"{level.path}/{ngff.ARRAY_FILE[made.ome_zarr]}" for level in made.levels]
     needed = [(name, group / name) for name in names]
     ledger = _ledger_path(folder, made.generation)
     needed.append((ledger.name, ledger))
-    return next((name for name, path in needed if not path.is_file()), None)
+    if isinstance(folder, RemotePath):  # one request each, and a dozen take as long as one
+        with ThreadPoolExecutor(len(needed)) as executor:
+            found = list(executor.map(lambda named: named[1].is_file(), needed))
+    else:
+        found = [path.is_file() for _, path in needed]
+    return next((name for (name, _), is_there in zip(needed, found, strict=True) if not is_there), None)
 
 
-def _is_whole(folder: Path, group: Path, made: Generation) -> bool:
+def _is_whole(folder: Folder, group: Folder, made: Generation) -> bool:
     """Whether every file of the ledger is there with its size: one look at each, none is read."""
     try:
         ledger = read_ledger(_ledger_path(folder, made.generation), made.ledger_blake3)
@@ -271,23 +339,24 @@ def _is_whole(folder: Path, group: Path, made: Generation) -> bool:
     return ledger.first_problem(group) is None
 
 
-def _commit_numbers(folder: Path) -> list[int]:
-    return sorted(int(path.stem) for path in (folder / COMMITS).glob("*.json") if path.stem.isdigit())
+def _commit_numbers(folder: Folder) -> list[int]:
+    names = (name.removesuffix(".json") for name in file_names(folder / COMMITS) if name.endswith(".json"))
+    return sorted(int(name) for name in names if name.isdigit())
 
 
-def _commit_path(folder: Path, number: int) -> Path:
+def _commit_path(folder: Folder, number: int) -> Folder:
     return folder / COMMITS / f"{number:06d}.json"
 
 
-def _generation_path(folder: Path, generation: str) -> Path:
+def _generation_path(folder: Folder, generation: str) -> Folder:
     return folder / GENERATIONS / f"{generation}.json"
 
 
-def _ledger_path(folder: Path, generation: str) -> Path:
+def _ledger_path(folder: Folder, generation: str) -> Folder:
     return folder / GENERATIONS / f"{generation}.ledger.parquet"
 
 
-def _block_index_path(folder: Path, generation: str) -> Path:
+def _block_index_path(folder: Folder, generation: str) -> Folder:
     return folder / GENERATIONS / f"{generation}.block_index.parquet"
 
 
@@ -295,7 +364,7 @@ def _document(model: Frozen) -> bytes:
     return (json.dumps(model.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def _read_document(path: Path, model: type[Document]) -> Document:
+def _read_document(path: Folder, model: type[Document]) -> Document:
     try:
         return model.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:

@@ -1,13 +1,12 @@
 """Whether a committed volume is still what was committed: every byte of it read and compared."""
 
-from pathlib import Path
-
 from em_assets.errors import StoreError
+from em_assets.volumes.folders import Folder
 from em_assets.volumes.ledger import read_proved
-from em_assets.volumes.store import COMMITS, resolve
+from em_assets.volumes.store import resolve, volume_names
 
 
-def validate_volume(folder: Path, n_threads: int | None = None) -> list[str]:
+def validate_volume(folder: Folder, n_threads: int | None = None) -> list[str]:
     """What differs between the volume that readers of `folder` get and what was committed; nothing for nothing.
 
     The commit names the digests of the ledger and of the block index, the ledger size and digest of every file. Each
@@ -28,7 +27,6 @@ def validate_volume(folder: Path, n_threads: int | None = None) -> list[str]:
     return problems
 
 
-def validate_volumes(folder: Path) -> dict[str, list[str]]:
+def validate_volumes(folder: Folder) -> dict[str, list[str]]:
     """Name → findings, for every volume of a dataset's folder that has a commit."""
-    names = sorted(path.parent.name for path in folder.glob(f"*/{COMMITS}"))
-    return {name: validate_volume(folder / name) for name in names}
+    return {name: validate_volume(folder / name) for name in volume_names(folder)}

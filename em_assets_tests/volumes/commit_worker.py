@@ -1,14 +1,15 @@
 """A process that commits a small volume, and may be killed at the nth thing it does to the disk.
 
-usage: commit_worker.py FOLDER GENERATION [KILL_AT]
+usage: commit_worker.py FOLDER GENERATION [KILL_AT [OME_ZARR [SHAPE]]]
 
-Prints whether it made the commit, and how many such things there were. What it does to the disk is seen through
-Python's audit events, so nothing of the store is replaced.
+Prints a line when it begins; then whether it made the commit, and how many such things there were. What it does to the
+disk is seen through Python's audit events, so nothing of the store is replaced.
 """
 
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,14 @@ from em_assets.volumes.store import commit_volume
 DISK_EVENTS = ("open", "os.mkdir", "os.rename", "os.link", "os.symlink", "os.remove", "os.rmdir")
 
 
-def voxels_of(generation: str) -> Any:
-    return np.random.default_rng(int(generation, 16)).integers(1, 255, (20, 70, 70), dtype=np.uint8)
+SHAPE = (20, 70, 70)
 
 
-def write_generation(generation: str, dest: Path) -> WrittenVolume:
-    voxels = voxels_of(generation)
+def voxels_of(generation: str, shape: Any = SHAPE) -> Any:
+    return np.random.default_rng(int(generation, 16)).integers(1, 255, shape, dtype=np.uint8)
+
+
+def write_generation(voxels: Any, ome_zarr: Any, dest: Any) -> WrittenVolume:
 
     def read_box(start: Any, shape: Any) -> Any:
         return voxels[tuple(slice(s, s + n) for s, n in zip(start, shape, strict=True))]
@@ -34,13 +37,11 @@ def write_generation(generation: str, dest: Path) -> WrittenVolume:
     level = SourceLevel(voxels.shape, (8.0, 8.0, 8.0), read_box)
     source = SourceVolume("v", "numpy", voxels.dtype, (level,), ())
     return write_pyramid(
-        source, dest, ome_zarr="0.5", content="em", voxel_size_zyx_nm=(8.0, 8.0, 8.0), name="v", attributes={}
+        source, dest, ome_zarr=ome_zarr, content="em", voxel_size_zyx_nm=(8.0, 8.0, 8.0), name="v", attributes={}
     )
 
 
-def main(folder: Path, generation: str, kill_at: int) -> None:
-    import tensorstore  # noqa: F401 - its own files are opened before anything is counted
-
+def main(folder: Path, generation: str, kill_at: int, ome_zarr: str, shape: Any) -> None:
     n_events = 0
 
     def count(event: str, arguments: tuple[Any, ...]) -> None:
@@ -50,10 +51,14 @@ def main(folder: Path, generation: str, kill_at: int) -> None:
             if n_events == kill_at:
                 os.kill(os.getpid(), signal.SIGKILL)
 
+    voxels = voxels_of(generation, shape)
+    print("begins", flush=True)  # noqa: T201 - read by the test
     sys.addaudithook(count)
-    committed = commit_volume(folder, generation, lambda dest: write_generation(generation, dest), inputs=("a", "b"))
+    committed = commit_volume(folder, generation, partial(write_generation, voxels, ome_zarr), inputs=("a", "b"))
     print(committed.is_new, n_events)  # noqa: T201 - read by the test
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 0)
+    said = dict(enumerate(sys.argv))
+    shape = tuple(map(int, said[5].split(","))) if 5 in said else SHAPE
+    main(Path(said[1]), said[2], int(said.get(3, 0)), said.get(4, "0.5"), shape)

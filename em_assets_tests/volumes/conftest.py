@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from dask_processes import Cluster, running
 from numpy.typing import NDArray
 
 from em_assets.formats.volume import UNKNOWN_VOXEL_SIZE, SourceLevel, SourceVolume
@@ -54,3 +55,10 @@ def voxels_of() -> Callable[[Path], NDArray[Any]]:
         return np.asarray(tensorstore.open(spec).result().read().result())
 
     return read
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A Dask scheduler and two workers."""
+    with running(tmp_path_factory.mktemp("dask"), 2) as started:
+        yield started

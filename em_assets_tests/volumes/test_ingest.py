@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
 
 from em_assets.errors import FormatError, UnknownFormatError, UsageError, VolumeChoiceError
@@ -57,6 +58,21 @@ def test_a_given_voxel_size_wins_and_the_files_own_is_kept(stack: Path, tmp_path
     assert attributes(second.path)["voxel_size_zyx_nm"] == [5.0, 8.0, 8.0]
     assert attributes(second.path)["source_voxel_size_zyx_nm"] == [50.0, 8.0, 8.0]
     assert "the file says (50.0, 8.0, 8.0)" in second.warnings[0]
+
+
+def test_a_hole_in_the_numbers_of_slices_is_said_and_stops_nothing(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    for number in (0, 1, 3):
+        plane = np.arange(600, dtype=np.uint16).reshape(20, 30) + number
+        tifffile.imwrite(tmp_path / "run" / f"z{number:02d}.tif", plane)
+    said = ingest(tmp_path / "run", tmp_path / "run.zarr", content="em", voxel_size_zyx_nm=(50.0, 8.0, 8.0)).warnings
+    assert [line.partition(":")[2][:53] for line in said] == [" the numbers of its 3 slices leave out z02.tif: the s"]
+
+
+def test_a_blank_file_is_said_to_be_so(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "blank.tif", np.zeros((20, 30), np.uint8))
+    said = ingest(tmp_path / "blank.tif", tmp_path / "blank.zarr", content="em", voxel_size_zyx_nm=(50.0, 8.0, 8.0))
+    assert said.warnings == ("all 600 voxels are zero: is this the box, or the file, that you meant?",)
 
 
 def test_an_existing_place_is_refused_and_untouched(stack: Path, tmp_path: Path) -> None:

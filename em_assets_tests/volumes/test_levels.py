@@ -1,5 +1,7 @@
 """Which levels, chunks, shards and tiles a volume gets."""
 
+from math import prod
+
 import pytest
 
 from em_assets.errors import UsageError
@@ -49,6 +51,21 @@ def test_a_shard_is_a_whole_number_of_chunks_and_no_larger_than_it_must_be() -> 
 def test_a_voxel_size_that_is_no_length_is_refused(size: float) -> None:
     with pytest.raises(UsageError, match="y must be above zero"):
         plan_levels((4, 4, 4), (8.0, size, 8.0))
+
+
+@pytest.mark.parametrize(("itemsize", "shard"), [(1, (128, 512, 512)), (2, (128, 512, 512)), (4, (128, 256, 512))])
+def test_a_shard_of_wide_numbers_has_fewer_chunks(itemsize: int, shard: tuple[int, int, int]) -> None:
+    assert plan_grid((4096,) * 3, itemsize).shard_shape == shard
+    assert plan_grid((4096,) * 3, 8).shard_shape == (128, 256, 256)
+
+
+@pytest.mark.parametrize("itemsize", [1, 2, 4, 8])
+@pytest.mark.parametrize("edge", [2_000, 20_000, 100_000])
+def test_the_least_that_is_held_stays_below_half_of_two_gibibytes(edge: int, itemsize: int) -> None:
+    """A petabyte of labels too: one shard of each level is made while one of each is written."""
+    levels, grid = plan_levels((edge,) * 3, (8, 8, 8)), plan_grid((edge,) * 3, itemsize)
+    tile = plan_tile(levels, grid, itemsize, 3 << 28)
+    assert sum(prod(tile_box(level, tile, (0, 0, 0))[1]) for level in levels) * itemsize <= 3 << 28
 
 
 @pytest.mark.parametrize("shape", [(2048, 1536, 2048), (16, 5500, 5500), (1, 60_000, 60_000), (20_000, 20_000, 20_000)])

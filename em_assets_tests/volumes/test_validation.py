@@ -186,29 +186,3 @@ def test_a_volume_that_lost_a_chunk_is_made_anew_by_the_next_commit(commit: Comm
     mended = commit("0.5")
     assert mended.commit == volume.commit
     assert validate_volume(volume.folder) == []
-
-
-@pytest.mark.parametrize("n_damages", [40, pytest.param(500, marks=pytest.mark.soak)])
-def test_every_one_of_many_damaged_chunks_is_found(commit: Commit, n_damages: int) -> None:
-    """Removed, truncated, flipped and swapped, drawn at random, each in its own file: all and only these are named."""
-    chunks = n_damages // 2 + 8
-    volume = commit("0.4", np.random.default_rng(6).integers(1, 255, (128, 128, 32 * chunks), dtype=np.uint8), "many")
-    assert validate_volume(volume.folder) == []
-    generator = np.random.default_rng(7)
-    files = [path for path in chunk_files(volume) if "/s0/" in str(path)]
-    victims = [files[i] for i in generator.permutation(len(files))]
-    damaged: set[Path] = set()
-    while len(damaged) < n_damages:
-        damage = (removed, truncated, flipped, swapped)[
-            int(generator.integers(4 if n_damages - len(damaged) > 1 else 3))
-        ]
-        path = victims.pop()
-        damaged.add(path)
-        if damage is swapped:
-            damaged.add(victims[-1])
-            swapped(path, victims.pop())
-        else:
-            damage(path, path)
-    found = validate_volume(volume.folder)
-    assert {Path(line.split(": ")[0]) for line in found} == damaged
-    assert len(found) == n_damages

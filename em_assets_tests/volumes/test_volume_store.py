@@ -17,7 +17,6 @@ from em_assets.formats.volume import SourceVolume
 from em_assets.volumes.pyramid import WrittenVolume, write_pyramid
 from em_assets.volumes.staging import sweep
 from em_assets.volumes.store import CommittedVolume, commit_volume, committed_volumes, generation_name, resolve
-from em_assets.volumes.validation import validate_volume
 
 WORKER = Path(__file__).parent / "commit_worker.py"
 OLD, NEW = "aaaa", "bbbb"
@@ -39,17 +38,13 @@ def source(make_source: Callable[..., SourceVolume]) -> SourceVolume:
     return make_source(np.arange(5 * 70 * 7, dtype=np.uint16).reshape(5, 70, 7))
 
 
-def worker(folder: Path, generation: str, kill_at: int = 0) -> "subprocess.Popen[str]":
-    command = [sys.executable, str(WORKER), str(folder), generation, str(kill_at)]
+def worker(folder: Path, generation: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, str(WORKER), str(folder), generation]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def leftovers(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob(".staging-*"))
-
-
-def expected_voxels(generation: str) -> NDArray[Any]:
-    return np.random.default_rng(int(generation, 16)).integers(1, 255, (20, 70, 70), dtype=np.uint8)
 
 
 def test_a_commit_is_what_readers_resolve(tmp_path: Path, source: SourceVolume, voxels_of: Voxels) -> None:
@@ -161,37 +156,10 @@ def test_names_of_generations_depend_on_inputs_in_order_and_settings_alone() -> 
     assert len(name) == 16
 
 
-@pytest.mark.parametrize("n_kills", [14, pytest.param(200, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])])
-def test_a_killed_writer_leaves_a_whole_volume_or_none_and_the_next_run_completes(
-    tmp_path: Path, voxels_of: Voxels, n_kills: int
-) -> None:
-    """SIGKILL at points spread over all that a commit does to the disk; before each there is an older commit."""
-    reference = tmp_path / "reference"
-    worker(reference, OLD).communicate()
-    shutil.copytree(reference, tmp_path / "counted", symlinks=True)
-    n_events = int(worker(tmp_path / "counted", NEW).communicate()[0].split()[1])
-    points = [1 + i * (n_events - 1) // (n_kills - 1) for i in range(n_kills)]
-    for point in points:
-        folder = tmp_path / f"killed_{point}"
-        shutil.copytree(reference, folder, symlinks=True)
-        killed = worker(folder, NEW, point)
-        killed.communicate()
-        assert killed.returncode == -9
-        seen = resolve(folder)
-        assert np.array_equal(voxels_of(seen.path / "s0"), expected_voxels(seen.commit.generation)), point
-        assert validate_volume(folder) == []
-        worker(folder, NEW).communicate()
-        completed = resolve(folder)
-        assert completed.commit.generation == str((folder / "latest").readlink()) == NEW
-        assert np.array_equal(voxels_of(completed.path / "s0"), expected_voxels(NEW)), point
-        assert validate_volume(folder) == leftovers(folder) == []
-        shutil.rmtree(folder)
-
-
 def test_of_processes_that_commit_at_once_one_makes_the_commit(tmp_path: Path) -> None:
     running = [worker(tmp_path / "em", NEW) for _ in range(4)]
     outputs = [process.communicate() for process in running]
     assert [process.returncode for process in running] == [0] * 4, outputs
-    assert sorted(out.split()[0] for out, _ in outputs) == ["False", "False", "False", "True"]
+    assert sorted(out.split()[1] for out, _ in outputs) == ["False", "False", "False", "True"]
     assert [path.name for path in (tmp_path / "em" / "commits").iterdir()] == ["000001.json"]
     assert leftovers(tmp_path) == []

@@ -1,0 +1,187 @@
+"""One pass over a volume: every tile of every level made while the one before lies in memory.
+
+A tile of a level is put together from the tiles of the level before::
+
+    s2   ┌───────┐      asks for its (up to) eight tiles of s1, one after the other; each is halved into
+         │ 1   2 │      its corner here, then written, then forgotten
+         │ 3   4 │
+    s1   └───────┘  each asks for its tiles of s0, which are read from the source, chunk by chunk counted
+
+so of each level one tile is made while at most one more is being written, no level is read back, and every shard is
+written once, whole, by one thread. The memory of the tiles is used again: finding new memory for each costs the system
+as much as compressing a third of it.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from em_assets.errors import FormatError, StoreError
+from em_assets.formats.volume import SourceVolume
+from em_assets.model import ZYX
+from em_assets.volumes.downsample import Halve, halve_into
+from em_assets.volumes.encoding import LevelWriter, SeeChunk, StoredBytes, ignore_chunk
+from em_assets.volumes.ledger import Entry
+from em_assets.volumes.levels import Level, finer_tiles, tile_box
+from em_assets.volumes.sinks import Sink
+from em_assets.volumes.verbatim import read_verbatim
+
+Progress = Callable[[int, int], None]
+"""Told the voxels done and the voxels of the whole volume."""
+
+Then = Callable[[NDArray[Any]], None]
+"""Uses a tile before it is written; it must not keep it, since its memory is used again."""
+
+READ_VOXELS = 1 << 22
+"""Of a tile about so many are read by a thread at once."""
+
+
+class _Writing(NamedTuple):
+    """A tile that is being written: its memory, and its regions' files to come."""
+
+    memory: NDArray[Any] | None
+    regions: list[Future[list[Entry]]]
+
+
+@dataclass
+class Cascade:
+    """One pass over a volume: what is read, halved and written."""
+
+    volume: SourceVolume
+    halve: Halve
+    levels: tuple[Level, ...]
+    tile: ZYX
+    writers: list[LevelWriter]
+    see: SeeChunk
+    executor: Executor
+    readers: Executor
+    is_verbatim: bool
+    progress: Progress | None
+    pending: dict[int, _Writing] = field(default_factory=dict)
+    spare: dict[int, list[NDArray[Any]]] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
+    n_done: int = 0
+
+    def finish(self) -> list[Entry]:
+        """Wait for all that is being written; the files that were."""
+        for level in range(len(self.levels)):
+            self._finish(level)
+        return self.entries
+
+    def make(self, level: int, index: ZYX, then: Then) -> None:
+        """Make one tile; `then` uses it before it is written, so that the next one is made meanwhile."""
+        start, shape = tile_box(self.levels[level], self.tile, index)
+        memory: NDArray[Any] | None
+        stored: StoredBytes = {}
+        if level > 0:
+            memory, block = self._memory(level, shape)
+            self._halve(level, index, start, block)
+        else:
+            memory, block, stored = self._read(start, shape)
+        then(block)
+        self._finish(level)
+        writer, see = self.writers[level], ignore_chunk if level else self.see
+        regions = [
+            self.executor.submit(_written, writer, block, start, region, see, stored)
+            for region in writer.regions(start, shape)
+        ]
+        self.pending[level] = _Writing(memory, regions)
+
+    def _finish(self, level: int) -> None:
+        """Wait for the level's tile before: no more than one is being written while another is made."""
+        writing = self.pending.pop(level, None)
+        if writing is None:
+            return
+        for region in writing.regions:
+            self.entries += region.result()
+        if writing.memory is not None:
+            self.spare.setdefault(level, []).append(writing.memory)
+
+    def _memory(self, level: int, shape: ZYX) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Memory for any tile of a level, and a block of this shape in it."""
+        spare = self.spare.get(level)
+        if spare:
+            memory = spare.pop()
+        else:
+            memory = np.empty(prod(tile_box(self.levels[level], self.tile, (0, 0, 0))[1]), self.volume.dtype)
+        return memory, memory[: prod(shape)].reshape(shape)
+
+    def _halve(self, level: int, index: ZYX, start: ZYX, block: NDArray[Any]) -> None:
+        here, finer = self.levels[level], self.levels[level - 1]
+        for child in finer_tiles(here, finer, self.tile, index):
+            child_start, child_shape = tile_box(finer, self.tile, child)
+            corner = tuple(
+                slice(first // step - origin, -(-(first + extent) // step) - origin)
+                for first, extent, step, origin in zip(child_start, child_shape, here.step_zyx, start, strict=True)
+            )
+            then = partial(
+                halve_into,
+                block[corner],
+                step_zyx=here.step_zyx,
+                halve=self.halve,
+                executor=self.executor,
+            )
+            self.make(level - 1, child, then)
+
+    def _read(self, start: ZYX, shape: ZYX) -> tuple[NDArray[Any] | None, NDArray[Any], StoredBytes]:
+        """A tile of the source: its memory where that is ours, its voxels, and the chunks that stay as they are."""
+        stored: StoredBytes = {}
+        if self.is_verbatim:
+            memory, block = self._memory(0, shape)
+            stored = read_verbatim(self.volume, start, block, self.see, self.readers)
+        elif self.volume.levels[0].read_into:
+            memory, block = self._memory(0, shape)
+            self._read_into(start, block)
+        else:
+            memory, block = None, self._checked(start, shape)
+        self.n_done += block.size
+        if self.progress:
+            self.progress(self.n_done, prod(self.volume.shape_zyx))
+        return memory, block, stored
+
+    def _read_into(self, start: ZYX, block: NDArray[Any]) -> None:
+        """Fill a block by several threads, a few planes or rows each: they wait for the disk, or decode."""
+        read_into = self.volume.levels[0].read_into
+        assert read_into is not None
+        rows = max(1, READ_VOXELS // block.shape[2])
+        planes = max(1, rows // block.shape[1])
+        pieces = [(z, y) for z in range(0, block.shape[0], planes) for y in range(0, block.shape[1], rows)]
+
+        def read(piece: tuple[int, int]) -> None:
+            z, y = piece
+            corner = (start[0] + z, start[1] + y, start[2])
+            read_into(corner, block[z : z + planes, y : y + rows])
+
+        list(self.readers.map(read, pieces))
+
+    def _checked(self, start: ZYX, shape: ZYX) -> NDArray[Any]:
+        block = np.ascontiguousarray(self.volume.read(start, shape))
+        if block.shape != shape or block.dtype != self.volume.dtype:
+            raise FormatError(
+                f"{self.volume.name}: {self.volume.dtype} voxels of shape {shape} expected from {start} (z, y, x), "
+                f"found {block.dtype} of shape {block.shape}: the source is not what its header says"
+            )
+        return block
+
+
+def _written(
+    writer: LevelWriter, block: NDArray[Any], start: ZYX, region: ZYX, see: SeeChunk, stored: StoredBytes
+) -> list[Entry]:
+    with writing_to(writer.sink):
+        return writer.write(block, start, region, see, stored)
+
+
+@contextmanager
+def writing_to(dest: Sink) -> Iterator[None]:
+    """Name the place in what goes wrong while writing."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"{dest}: cannot write the volume: {error}") from error
