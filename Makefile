@@ -1,9 +1,10 @@
 # em_assets: `make` lists the targets. Everything runs from ./.venv, made from the lock files by plain pip.
 .DEFAULT_GOAL := help
-.PHONY: help demo test ui live soak bench lint types format schema lock clean
+.PHONY: help demo test test-torch torch-requirement ui live soak bench bench-scale bench-torch lint types format schema lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
+TORCH := torch==2.13.0
 ORIGIN ?=
 STORE ?= store
 
@@ -42,7 +43,22 @@ ui: .venv/.runtime ## Dagster's UI on the same home and store: make ui [ORIGIN=p
 	$(BIN)/dagster dev -w workspace.yaml
 
 test: .venv/.dev lint types ## lint, types and every test that needs no network
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# An environment of its own: torch is as large as all the rest. It sees the packages of .venv, and adds torch to them.
+.venv-torch/.torch: .venv/.dev
+	$(BIN)/python -m venv --clear .venv-torch
+	$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+	  > "$$(.venv-torch/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/em_assets_environment.pth"
+	@echo "Installing $(TORCH) into .venv-torch: a wheel of $$($(BIN)/python .ci/wheel_size.py $(TORCH)) MB, about four times that on the disk." >&2
+	.venv-torch/bin/python -m pip install --disable-pip-version-check --quiet $(TORCH)
+	touch $@
+
+test-torch: .venv-torch/.torch ## the tests that need torch, in an environment of their own
+	.venv-torch/bin/python -m pytest -m torch
+
+torch-requirement:
+	@echo $(TORCH)
 
 lint: .venv/.dev ## ruff: rules and layout
 	$(BIN)/ruff check .
@@ -61,17 +77,27 @@ schema: .venv/.dev ## JSON Schema and pages of the models and tables, into ./sch
 live: .venv/.dev ## ask the real archives whether they still say what the registry says (needs the internet)
 	EM_ASSETS_ORIGIN=public $(BIN)/python -m pytest -m network -s em_assets_tests/test_live.py
 
-bench: .venv/.dev ## how fast tags are read and tables consolidated, beside tifffile, ncempy and pandas
+bench: .venv/.dev ## how fast tags are read, files fetched, volumes written and blocks read, beside their peers (installed on demand, 1 GB)
 	$(BIN)/python -W ignore benchmarks/metadata.py
+	$(BIN)/python -W ignore benchmarks/download.py
+	$(BIN)/python -W ignore benchmarks/ingest.py
+	$(BIN)/python -W ignore benchmarks/blocks.py
+
+bench-torch: .venv-torch/.torch ## what is left of the reader's rate when blocks come as batches for torch
+	.venv-torch/bin/python -W ignore benchmarks/stream.py
+	.venv-torch/bin/python -W ignore benchmarks/cellmap.py
+
+bench-scale: .venv/.dev ## what a terabyte, 100 and a petabyte would take: constants measured, clusters simulated
+	$(BIN)/python -W ignore benchmarks/scale.py
 
 soak: .venv/.dev ## the long campaigns
 	$(BIN)/python -m pytest -m soak
 
 lock: ## resolve the lock files anew (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-emit-index-url \
+	uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-emit-index-url \
 	  --no-annotate --no-strip-extras --custom-compile-command 'make lock' pyproject.toml -o requirements-dev.lock
 	uv pip compile --quiet --universal --python-version 3.11 --extra sample --generate-hashes --no-emit-index-url \
 	  --no-annotate --no-strip-extras --custom-compile-command 'make lock' -c requirements-dev.lock pyproject.toml -o requirements.lock
 
 clean: ## forget the environment, the store and what Dagster kept
-	rm -rf .venv store storage history logs schedules .telemetry .logs_queue
+	rm -rf .venv .venv-torch store storage history logs schedules .telemetry .logs_queue

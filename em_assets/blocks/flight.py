@@ -1,17 +1,20 @@
 """Many boxes at once: reads that are begun before the first is done, each straight into the memory it is for."""
 
+import os
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import lru_cache, partial
 from os import cpu_count
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from em_assets.formats.volume import BeginInto, Finish, SourceLevel
 from em_assets.model import ZYX
+
+T = TypeVar("T")
 
 MAX_IN_FLIGHT = 64
 """Enough to keep every core decoding; each one that is in flight holds what its chunks decode to."""
@@ -35,17 +38,21 @@ def begin(level: SourceLevel, places: Sequence[Place]) -> Finish:
     flying: deque[Finish] = deque()
     try:
         for place in places:
-            begun = level.begin_into(*place) if level.begin_into else _threads().submit(_fill_one, level, *place).result
-            flying.append(begun)
+            flying.append(level.begin_into(*place) if level.begin_into else in_a_thread(_fill_one, level, *place))
     except BaseException:
-        _land(flying)
+        land(flying)
         raise
     return partial(_finish, flying)
 
 
-@cache
-def _threads() -> ThreadPoolExecutor:
-    """For reads of formats that begin none themselves."""
+def in_a_thread(function: Callable[..., T], *arguments: Any) -> Callable[[], T]:
+    """Begin a call in one of as many threads as there are cores; what comes back waits, and raises what went wrong."""
+    return _threads(os.getpid()).submit(function, *arguments).result
+
+
+@lru_cache(maxsize=1)
+def _threads(_: int) -> ThreadPoolExecutor:
+    """For reads of formats that begin none themselves; a process that was forked has none of its parent's threads."""
     return ThreadPoolExecutor(cpu_count() or 1, "em_assets-blocks")
 
 
@@ -54,7 +61,7 @@ def _finish(flying: deque[Finish]) -> None:
         while flying:
             flying.popleft()()
     except BaseException:
-        _land(flying)
+        land(flying)
         raise
 
 
@@ -66,12 +73,12 @@ def _fill_begun(begin_into: BeginInto, places: Iterable[Place]) -> None:
                 flying.popleft()()
             flying.append(begin_into(start, out))
     except BaseException:
-        _land(flying)
+        land(flying)
         raise
     _finish(flying)
 
 
-def _land(flying: deque[Finish]) -> None:
+def land(flying: deque[Finish]) -> None:
     """Wait for the reads behind one that failed: what they find no longer matters, what they write to does."""
     while flying:
         try:

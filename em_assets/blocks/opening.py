@@ -6,19 +6,23 @@ from pathlib import Path
 
 from em_assets import datasets
 from em_assets import settings as settings_module
+from em_assets.blocks.caching import looks, with_cache
 from em_assets.blocks.volume import VolumeDataset
 from em_assets.catalog.schemas import CONFLICTS, RECORD
 from em_assets.catalog.tables import conflicts_of_table, read_table, records_of_table
 from em_assets.datasets import Dataset
 from em_assets.datasets.opening import open_raw
 from em_assets.errors import NotBuiltError, UnknownDatasetError, UsageError, shown_url
-from em_assets.formats import open_path
-from em_assets.formats.trees import disk_errors
+from em_assets.formats import FORMATS, open_path
+from em_assets.formats.trees import disk_errors, is_url, local_path
+from em_assets.formats.web_files import look
 from em_assets.keeping import bring, bring_raw
 from em_assets.model import PartialFloatZYX, known
-from em_assets.settings import Settings
+from em_assets.remote.path import RemotePath
+from em_assets.settings import BlockCache, Settings
 from em_assets.sources.manifest import read_manifest
 from em_assets.volumes import store
+from em_assets.volumes.addressed import committed_at, committed_in
 from em_assets.volumes.choice import by_name, choose
 from em_assets.volumes.reading import open_committed
 from em_assets.volumes.store import CommittedVolume
@@ -66,7 +70,9 @@ def open_volume(
     found = None
     if isinstance(ref, str) and "/" not in ref:
         found = _open_named(ref, volume, settings or settings_module.load())
-    return (found or _open_path(str(ref), volume)).at_level(level)
+    if found is None:
+        found = _open_path(str(ref), volume, settings.block_cache if settings else settings_module.block_cache())
+    return found.at_level(level)
 
 
 def _open_named(name: str, volume: str | None, settings: Settings) -> VolumeDataset | None:
@@ -111,39 +117,59 @@ def _open_dataset(dataset: Dataset, volume: str | None, settings: Settings) -> V
 
 def _of_dataset(committed: CommittedVolume, dataset: str, settings: Settings) -> VolumeDataset:
     is_known = known(committed.commit.voxel_size_zyx_nm)
-    return _of_commit(committed, dataset, "" if is_known else _dispute(dataset, committed.folder.name, settings))
+    dispute = "" if is_known else _dispute(dataset, committed.folder.name, settings)
+    return _of_commit(committed, settings.block_cache, dataset, dispute)
 
 
-def _of_commit(committed: CommittedVolume, dataset: str | None = None, dispute: str = "") -> VolumeDataset:
+def _of_commit(
+    committed: CommittedVolume, cache: BlockCache | None = None, dataset: str | None = None, dispute: str = ""
+) -> VolumeDataset:
     source = open_committed(committed)
+    if cache and isinstance(committed.folder, RemotePath):
+        source = with_cache(source, committed.commit.ledger_blake3, cache)
     return VolumeDataset(
         name=source.name,
         url=str(committed.path),
         source=source,
         level=0,
         finest_voxel_size_zyx_nm=committed.commit.voxel_size_zyx_nm,
-        reopen=partial(_of_commit, committed, dataset, dispute),
+        reopen=partial(_of_commit, committed, cache, dataset, dispute),
         dataset=dataset,
         committed=committed,
         dispute=dispute,
     )
 
 
-def _open_path(path: str, volume: str | None) -> VolumeDataset:
-    folder = None if "://" in path else settings_module.absolute(Path(path))
-    with disk_errors(path):
-        committed = store.resolve(folder) if folder and folder.is_dir() else None
+def _open_path(path: str, volume: str | None, cache: BlockCache | None) -> VolumeDataset:
+    folder = local_path(path) if not is_url(path) else None
+    committed = _committed_at(folder or path)
     if committed:
-        return _of_commit(choose({committed.folder.name: committed}, volume, path))
+        return _of_commit(choose({committed.folder.name: committed}, volume, path), cache)
     source = choose(by_name(open_path(path)), volume, path)
+    if cache and folder is None:
+        source = with_cache(source, f"{path} {_validators(path)} {looks(source)}", cache)
     return VolumeDataset(
         name=source.name,
         url=shown_url(path),
         source=source,
         level=0,
         finest_voxel_size_zyx_nm=source.voxel_size_zyx_nm,
-        reopen=partial(_open_path, str(folder or path), source.name),
+        reopen=partial(_open_path, str(folder or path), source.name, cache),
     )
+
+
+def _committed_at(place: Path | str) -> CommittedVolume | None:
+    """The volume whose folder this is, or one of its generations; None where it is anything else."""
+    if isinstance(place, str):
+        return committed_at(place)
+    with disk_errors(place):
+        return committed_in(place) if place.is_dir() else None
+
+
+def _validators(url: str) -> list[str]:
+    """What the server says of the files that mark the volume: with other bytes it says something else."""
+    marks = [look(f"{url.rstrip('/')}/{name}") for format in FORMATS.values() for name in format.MARKERS]
+    return [f"{mark['e_tag']} {mark['last_modified']}" for mark in marks if mark]
 
 
 def _recorded_voxel_size(dataset: str, volume: str, settings: Settings) -> PartialFloatZYX | None:

@@ -3,14 +3,15 @@
 A sampler is a value and not a process: `box(epoch, index)` is a function of its arguments and its seed, so the blocks
 are the same whoever asks, in whatever order, with however many workers, and after a restart in the middle::
 
-    index →      0    1    2    3  …            every (epoch, index) has a generator of its own,
-    epoch 0      ▣    ▣    ▣    ▣               default_rng((seed, epoch, index)), so none
-    epoch 1      ▣    ▣    ▣    ▣               depends on what was drawn before
+    index →      0    1    2    3  …  1024 …    every 1,024 blocks of an epoch have a generator of their own,
+    epoch 0      ▣    ▣    ▣    ▣      ▣        default_rng((seed, epoch, index // 1024)), so none depends
+    epoch 1      ▣    ▣    ▣    ▣      ▣        on what was drawn before
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import accumulate, product
 from typing import TYPE_CHECKING, Protocol
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 ORDERS_KEPT = 4
 """Orders of an epoch that are kept: an order costs its length, a box then costs nothing."""
+
+DRAWN_AT_ONCE = 1024
+"""A generator of its own for each block would cost as much as a tenth of reading a small one."""
 
 
 class Sampler(Protocol):
@@ -80,15 +84,23 @@ class Random:
 
     def box(self, epoch: int, index: int) -> Region:
         """A place drawn for that epoch and index."""
-        generator = np.random.default_rng((self.seed, epoch, _checked(index, self.n)))
-        ranges = [_starts(region, self.block_zyx, self.step_zyx) for region in self.regions]
-        ends = list(accumulate(n_places(along) for along in ranges))
-        drawn = int(generator.integers(ends[-1]))
-        chosen = next(i for i, end in enumerate(ends) if drawn < end)
-        rest = drawn - (ends[chosen - 1] if chosen else 0)
-        z, y, x = (int(i) for i in np.unravel_index(rest, [len(along) for along in ranges[chosen]]))
-        along_z, along_y, along_x = ranges[chosen]
+        page, row = divmod(_checked(index, self.n), DRAWN_AT_ONCE)
+        ends = self._ends
+        drawn = int(_drawn(self.seed, epoch, page, ends[-1])[row])
+        chosen = bisect_right(ends, drawn)
+        along_z, along_y, along_x = self._ranges[chosen]
+        rest, x = divmod(drawn - (ends[chosen - 1] if chosen else 0), len(along_x))
+        z, y = divmod(rest, len(along_y))
         return (along_z[z], along_y[y], along_x[x]), self.block_zyx
+
+    @cached_property
+    def _ranges(self) -> list[list[range]]:
+        return [_starts(region, self.block_zyx, self.step_zyx) for region in self.regions]
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        """Up to each region, places that there are in it and those before."""
+        return list(accumulate(n_places(along) for along in self._ranges))
 
 
 def grid(
@@ -245,6 +257,11 @@ def _starts(region: Region, block_zyx: ZYX, step_zyx: ZYX) -> list[range]:
 
 def _product(along_z: Iterable[int], along_y: Iterable[int], along_x: Iterable[int]) -> list[ZYX]:
     return list(product(along_z, along_y, along_x))
+
+
+@lru_cache(maxsize=16 * ORDERS_KEPT)
+def _drawn(seed: int, epoch: int, page: int, n_places: int) -> NDArray[np.int64]:
+    return np.random.default_rng((seed, epoch, page)).integers(n_places, size=DRAWN_AT_ONCE)
 
 
 @lru_cache(maxsize=ORDERS_KEPT)

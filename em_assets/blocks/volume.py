@@ -156,10 +156,9 @@ class VolumeDataset:
         OutOfBoundsError
             There is no such level.
         """
-        if type(level) is bool or not isinstance(level, int | np.integer) or not 0 <= level < len(self.levels):
-            raise OutOfBoundsError(
-                f"{self.url}: no level {level!r}; there are {len(self.levels)}, counted from 0, the finest"
-            )
+        n = len(self.levels)
+        if isinstance(level, bool) or not isinstance(level, int | np.integer) or not 0 <= level < n:
+            raise OutOfBoundsError(f"{self.url}: no level {level!r}; there are {n}, counted from 0, the finest")
         return replace(self, level=int(level))
 
     def require_voxel_size(self) -> FloatZYX:

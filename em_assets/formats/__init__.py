@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Protocol
 
 from em_assets.errors import FormatError, SourceMissingError, UnknownFormatError, UsageError
-from em_assets.formats import dm, mrc, ome_zarr, precomputed, tiff
+from em_assets.formats import dm, documents, mrc, ome_zarr, precomputed, tiff
 from em_assets.formats.slices import natural_key
-from em_assets.formats.trees import URL_SCHEMES, described, disk_errors, is_url, local_path, open_tree, read_head
+from em_assets.formats.trees import described, disk_errors, is_url, local_path, open_tree
 from em_assets.formats.volume import SourceVolume
+from em_assets.formats.web_files import URL_SCHEMES, read_head
 from em_assets.model import Tag, Witness
 
 HEAD_BYTES = 4096
@@ -81,6 +82,23 @@ def detect(path: str | Path) -> Format:
     return _format_of_file(place)
 
 
+def detect_tagged(path: str | Path) -> Format:
+    """As `detect`, and `documents` for a small document beside a volume: what tags can be read of.
+
+    Raises
+    ------
+    EMAssetsError
+        As `detect`.
+    """
+    place = _place(path)
+    try:
+        return detect(place)
+    except UnknownFormatError:
+        if documents.matches(b"", place.rstrip("/").rpartition("/")[2]):
+            return documents
+        raise
+
+
 def open_path(path: str | Path, *, format: str | None = None) -> list[SourceVolume]:
     """The volumes of a file, of a folder of slices or stacks, or of a marked folder; nothing of their pixels is read.
 
@@ -126,7 +144,7 @@ def read_tags(path: str | Path, *, format: str | None = None) -> Iterator[Tag]:
     place = _place(path)
     if not is_url(place) and Path(place).is_dir() and _marked(place) is None:
         raise UsageError(f"{place}: a file or a zarr or precomputed folder expected, found a folder of files: name one")
-    return (detect(place) if format is None else _named(format)).read_tags(place)
+    return (detect_tagged(place) if format is None else _named(format)).read_tags(place)
 
 
 def _place(path: str | Path) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from em_assets.errors import FormatError
 from em_assets.formats.trees import MAX_DOCUMENT_BYTES, Tree, check_name, open_tree
+from em_assets.formats.web_paths import WebPath
 from em_assets.remote.path import RemotePath
 
 
@@ -37,7 +38,9 @@ class BucketTree(Tree):
 
 
 def tree_of(folder: Path | RemotePath) -> Tree:
-    """The folder on a disk or in a bucket; nothing is read yet."""
+    """The folder on a disk, in a bucket or behind a URL; nothing is read yet."""
+    if isinstance(folder, WebPath):
+        return open_tree(folder.url)
     if isinstance(folder, RemotePath):
         return BucketTree(str(folder), is_local=False, place=folder)
     return open_tree(str(folder))

@@ -15,9 +15,16 @@ from numpy.typing import NDArray
 from em_assets.errors import FormatError, SourceError, SourceMissingError, SourceUnreachableError
 from em_assets.formats.volume import Finish
 from em_assets.model import ZYX
+from em_assets.settings import say_to_tensorstore, transfer_limits
 
 CACHE_BYTES = 64 * 2**20
 """Decoded chunks that neighbouring reads share; small, because a volume is read once, slab by slab."""
+
+TRIES = 5
+"""Requests for the same bytes before a server counts as one that does not answer: as many as transfers make."""
+
+PAUSES = {"initial_delay": "500ms", "max_delay": "10s"}
+"""Between them; each is about twice the last."""
 
 TENSORSTORE_ERRORS = (ValueError, OSError, RuntimeError, NotImplementedError, IndexError, TypeError, OverflowError)
 """What tensorstore raises; a body is a single call, so that nothing of ours hides among them."""
@@ -32,7 +39,7 @@ def is_forked_from_user() -> bool:
 
 
 def open_tensorstore(where: str, spec: Mapping[str, Any], context: Any = None) -> Any:
-    """A tensorstore for reading; without a context of its own in the one that bounds memory and retries.
+    """A tensorstore for reading; without a context of its own in the one that bounds memory, waiting and retries.
 
     Raises
     ------
@@ -116,8 +123,18 @@ def begin_tensorstore(where: str, array: Any, out: NDArray[Any]) -> Finish:
 def _context() -> Any:
     import tensorstore
 
-    retries = {"max_retries": 4, "initial_delay": "200ms", "max_delay": "5s"}
-    return tensorstore.Context({"cache_pool": {"total_bytes_limit": CACHE_BYTES}, "http_request_retries": retries})
+    limits = transfer_limits()
+    # A request that stalls is tried again within the time that a transfer gives a file.
+    stall_s = min(limits.stall_s, limits.no_news_s / TRIES)
+    say_to_tensorstore(limits.connect_s, stall_s, limits.least_bytes_per_s)
+    retries = {"max_retries": TRIES - 1, **PAUSES}
+    return tensorstore.Context(
+        {
+            "cache_pool": {"total_bytes_limit": CACHE_BYTES},
+            "http_request_retries": retries,
+            "s3_request_retries": retries,
+        }
+    )
 
 
 def _failure(where: str, error: Exception) -> FormatError | SourceError:

@@ -7,16 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from typing import Any
+from urllib.parse import unquote
 
-from em_assets.errors import FormatError, SourceUnreachableError, UsageError
+from em_assets.errors import FormatError, UsageError
+from em_assets.formats.web_files import http_url, look, read_small
 from em_assets.settings import absolute
-
-if TYPE_CHECKING:
-    from obstore.store import HTTPStore
 
 MAX_DOCUMENT_BYTES = 32 * 2**20
 """Consolidated metadata of some thousand arrays takes a few MB; nothing honest comes near this."""
@@ -25,8 +22,6 @@ MAX_DEPTH = 64
 
 MAX_PARTS = 1_000_000
 """Keys and lists of one document."""
-
-URL_SCHEMES = ("http", "https", "s3", "gs")
 
 
 def is_url(path: str) -> bool:
@@ -55,43 +50,6 @@ def disk_errors(path: str | Path) -> Iterator[None]:
         raise UsageError(f"{str(path)[:500]}: cannot be read: {error.strerror}") from error
 
 
-def http_url(url: str) -> str:
-    """The http(s) address of a public object, without a trailing slash.
-
-    Public buckets answer plain HTTP: no credentials are looked for, so none can be missing or sent by mistake.
-
-    Raises
-    ------
-    UsageError
-        The URL is of a protocol that marked folders are not read over.
-    """
-    scheme, _, rest = url.partition("://")
-    rest = rest.rstrip("/")
-    bucket, _, key = rest.partition("/")
-    _check_address(url)
-    match scheme:
-        case "http" | "https":
-            return f"{scheme}://{rest}"
-        case "gs":
-            return f"https://storage.googleapis.com/{rest}"
-        case "s3" if "." in bucket:  # the certificate of *.s3.amazonaws.com covers no further dot
-            return f"https://s3.amazonaws.com/{rest}"
-        case "s3":
-            return f"https://{bucket}.s3.amazonaws.com/{key}".rstrip("/")
-    raise UsageError(f"{url}: {', '.join(URL_SCHEMES)} or a local path expected, found {scheme}://")
-
-
-def _check_address(url: str) -> None:
-    """Refuse what can be no address: asked for, it would look like a server that does not answer."""
-    try:
-        parts = urlsplit(url)
-        is_named = bool(parts.hostname) and parts.port != 0
-    except ValueError as error:
-        raise UsageError(f"{url}: no URL: {error}") from error
-    if not is_named:
-        raise UsageError(f"{url}: a host or bucket expected after {parts.scheme}://, found none")
-
-
 @dataclass(frozen=True)
 class Tree:
     """A folder that is read by the names of its files; `root` is an absolute path or an http(s) URL without a slash."""
@@ -114,9 +72,10 @@ class Tree:
             The server does not answer.
         """
         check_name(self.root, name)
-        data = _read_file(Path(self.root) / name) if self.is_local else _read_url(self.root, name)
+        where = self.locate(name)
+        data = _read_file(Path(where)) if self.is_local else read_small(where, MAX_DOCUMENT_BYTES)
         # cloud-volume uploads metadata with `Content-Encoding: gzip`, which S3 hands out as it is.
-        return None if data is None else gunzipped(self.locate(name), data, MAX_DOCUMENT_BYTES)
+        return None if data is None else gunzipped(where, data, MAX_DOCUMENT_BYTES)
 
     def read_packed(self, name: str) -> bytes:
         """Bytes of a file on a local disk as they are, however many.
@@ -169,7 +128,7 @@ class Tree:
         """
         check_name(self.root, name)
         if not self.is_local:
-            return _has_url(self.root, name)
+            return look(self.locate(name)) is not None
         with disk_errors(self.locate(name)):
             return (Path(self.root) / name).is_file()
 
@@ -315,72 +274,3 @@ def _read_file(path: Path) -> bytes | None:
         return None
     except OSError as error:
         raise FormatError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def read_head(url: str, size: int = 4096) -> bytes | None:
-    """The first bytes of a file behind an http(s), s3 or gs URL; None where there is none for the public.
-
-    Raises
-    ------
-    SourceUnreachableError
-        The server does not answer.
-    """
-    folder, _, name = http_url(url).rpartition("/")
-    return _read_url(folder, name, stop_after=size)
-
-
-def _read_url(root: str, name: str, stop_after: int | None = None) -> bytes | None:
-    from obstore import exceptions
-
-    try:
-        result = _store(root).get(name)
-        data = bytearray()
-        for part in result.stream(min_chunk_size=stop_after or 2**20):
-            data += part
-            if stop_after is not None and len(data) >= stop_after:
-                return bytes(data[:stop_after])
-            if len(data) > MAX_DOCUMENT_BYTES:
-                raise FormatError(f"{root}/{name}: metadata expected, found more than {MAX_DOCUMENT_BYTES} bytes")
-        return bytes(data)
-    except (FileNotFoundError, exceptions.PermissionDeniedError, exceptions.UnauthenticatedError):
-        # A bucket that lists nothing to the public answers 403 where there is no object.
-        return None
-    except (exceptions.BaseError, OSError, ValueError) as error:
-        raise _no_answer(f"{root}/{name}", error) from error
-
-
-def _has_url(root: str, name: str) -> bool:
-    from obstore import exceptions
-
-    try:
-        _store(root).head(name)
-    except (FileNotFoundError, exceptions.PermissionDeniedError, exceptions.UnauthenticatedError):
-        return False
-    except (exceptions.BaseError, OSError, ValueError) as error:
-        raise _no_answer(f"{root}/{name}", error) from error
-    return True
-
-
-def _no_answer(where: str, error: Exception) -> SourceUnreachableError:
-    return SourceUnreachableError(f"{where}: no answer, a later try may succeed: {str(error).splitlines()[0]}")
-
-
-@lru_cache(maxsize=32)
-def _store(root: str) -> "HTTPStore":
-    from datetime import timedelta
-
-    from obstore.store import HTTPStore
-
-    return HTTPStore.from_url(
-        root,
-        client_options={"timeout": "60s", "connect_timeout": "10s", "allow_http": urlsplit(root).scheme == "http"},
-        retry_config={
-            "max_retries": 3,
-            "retry_timeout": timedelta(seconds=60),
-            "backoff": {
-                "init_backoff": timedelta(milliseconds=200),
-                "max_backoff": timedelta(seconds=5),
-                "base": 2.0,
-            },
-        },
-    )

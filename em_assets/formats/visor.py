@@ -36,11 +36,12 @@ def item_names(
 
 
 def channel_labels(attributes: dict[str, Any]) -> list[str]:
-    """Labels of `omero.channels`, as text; "" for a channel without one."""
+    """Labels of `omero.channels`, as text, "" for a channel without one; else VISoR's wavelengths (2025.6.1)."""
     omero = image_attributes(attributes)[1].get("omero")
     channels = omero.get("channels") if isinstance(omero, dict) else None
     if not isinstance(channels, list):
-        return []
+        visor = attributes.get("visor")
+        return _indexed(visor.get("channels"), "wavelength") if isinstance(visor, dict) else []
     labels = (channel.get("label") if isinstance(channel, dict) else None for channel in channels)
     return ["" if label is None else str(label) for label in labels]
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from visor_images import write_2024, write_2025
 
 from em_assets.blocks import VolumeDataset, open_volume
 from em_assets.sample.dm3 import dm3_bytes
@@ -80,7 +81,11 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "precomputed": _precomputed,
     "ome_zarr_0.4": _ome_zarr("0.4"),
     "ome_zarr_0.5": _ome_zarr("0.5"),
+    "visor_2024": lambda folder: write_2024(folder, VOXELS, VOXEL_SIZE_ZYX_NM),
+    "visor_2025": lambda folder: write_2025(folder, VOXELS, VOXEL_SIZE_ZYX_NM),
 }
+CHOSEN = {"visor_2024": "slice_1_stack_2.488nm_10X", "visor_2025": "stack_2.561"}
+"""Which volume, where there are several."""
 
 
 @pytest.fixture(scope="session")
@@ -91,7 +96,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(params=sorted(WRITERS))
 def volume(request: pytest.FixtureRequest, written: dict[str, Path]) -> VolumeDataset:
-    return open_volume(written[request.param])
+    return open_volume(written[request.param], volume=CHOSEN.get(request.param))
 
 
 @pytest.fixture

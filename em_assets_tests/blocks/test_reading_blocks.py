@@ -43,7 +43,7 @@ class TestAxes:
     def test_a_block_is_the_same_before_and_after_conversion(self, volume: VolumeDataset, tmp_path: Path) -> None:
         converted = tmp_path / "converted.zarr"
         source = volume.source.files[0] if len(volume.source.files) == 1 else str(Path(volume.source.files[0]).parent)
-        ingest(source, converted, voxel_size_zyx_nm=(30.0, 4.0, 8.0))
+        ingest(source, converted, voxel_size_zyx_nm=(30.0, 4.0, 8.0), volume=volume.name)
         after = open_volume(converted)
         assert after.dtype == volume.dtype
         for start_xyz, size_xyz in [((0, 0, 0), (83, 48, 7)), ((70, 3, 2), (9, 31, 4)), ((5, 40, 6), (64, 8, 1))]:

@@ -5,33 +5,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from committing import committed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from em_assets.blocks import VolumeDataset, open_volume, sampling
+from em_assets.blocks import VolumeDataset, sampling
 from em_assets.errors import OutOfBoundsError, UsageError
-from em_assets.formats.volume import SourceLevel, SourceVolume
-from em_assets.volumes.pyramid import write_pyramid
-from em_assets.volumes.store import commit_volume
 
 quickly = settings(max_examples=40, deadline=None)
 sides = st.tuples(*[st.integers(1, 40)] * 3)
-
-
-def committed(folder: Path, voxels: Any) -> VolumeDataset:
-    def read(start: Any, shape: Any) -> Any:
-        return voxels[tuple(slice(a, a + n) for a, n in zip(start, shape, strict=True))]
-
-    level = SourceLevel(voxels.shape, (8.0, 8.0, 8.0), read)
-    source = SourceVolume("em", "tiff", voxels.dtype, (level,), ())
-    commit_volume(
-        folder / "em",
-        "0123456789abcdef",
-        lambda dest: write_pyramid(
-            source, dest, ome_zarr="0.5", content="em", voxel_size_zyx_nm=(8, 8, 8), name="em", attributes={}
-        ),
-    )
-    return open_volume(folder / "em")
 
 
 class TestGrid:
@@ -102,7 +84,7 @@ class TestForeground:
         voxels = np.zeros((128, 192, 256), np.uint8)
         voxels[0:64, 64:128, 0:64] = 7
         voxels[64:70, 130:140, 200:210] = np.random.default_rng(0).integers(1, 255, (6, 10, 10), dtype=np.uint8)
-        em = committed(tmp_path, voxels)
+        em = committed(tmp_path / "em", voxels)
         blocks = sampling.foreground(em, (64, 64, 64), seed=1)
         starts = [blocks.box(0, index)[0] for index in range(len(blocks))]
         assert sorted(starts) == [(0, 64, 0), (64, 128, 192)]
@@ -115,13 +97,13 @@ class TestForeground:
         """Blocks of 2 × 2 × 2 chunks: the index knows exactly how much of each is not zero."""
         voxels = (np.random.default_rng(1).random((128, 128, 256)) < 0.3).astype(np.uint8)
         voxels[:, :, 128:] *= np.random.default_rng(2).random((128, 128, 128)) < 0.5
-        em = committed(tmp_path, voxels)
+        em = committed(tmp_path / "em", voxels)
         shares = [voxels[..., :128].mean(), voxels[..., 128:].mean()]
         assert len(sampling.foreground(em, (128, 128, 128), seed=0, min_foreground=max(shares) - 1e-6)) == 1
         assert len(sampling.foreground(em, (128, 128, 128), seed=0, min_foreground=min(shares) - 1e-6)) == 2
 
     def test_no_block_that_is_left_and_no_index_are_said(self, tmp_path: Path, zarr_volume: VolumeDataset) -> None:
-        em = committed(tmp_path, np.full((64, 64, 64), 3, np.uint8))
+        em = committed(tmp_path / "em", np.full((64, 64, 64), 3, np.uint8))
         with pytest.raises(UsageError, match="the most there is: 1 and 0"):
             sampling.foreground(em, (32, 32, 32), seed=0, min_std=1)
         with pytest.raises(UsageError, match="committed volume"):

@@ -19,7 +19,8 @@ from em_assets.errors import (
     UsageError,
 )
 from em_assets.formats import FORMATS, detect, open_files, open_path, read_tags
-from em_assets.formats.trees import http_url, open_tree
+from em_assets.formats.trees import open_tree
+from em_assets.formats.web_files import http_url
 
 Serve = Callable[[Path], str]
 
