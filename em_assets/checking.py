@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from em_assets.building import held_files, raw_volumes
+from em_assets.building import present_files, raw_volumes
 from em_assets.catalog import tables
 from em_assets.catalog.schemas import CLAIMS, RECORD
 from em_assets.datasets import Dataset
@@ -43,9 +43,7 @@ def incomplete_files(dataset: Dataset, settings: Settings) -> list[str]:
 
     Bytes that were dropped after they were proved to be in the volumes are missing nowhere.
     """
-    if is_dropped(dataset, settings):
-        return []
-    rows, files_dir = held_files(dataset, settings), settings.raw_dir(dataset.name) / FILES
+    rows, files_dir = present_files(dataset, settings), settings.raw_dir(dataset.name) / FILES
     kept = sizes_in(raw_files_of(settings, dataset.name))
 
     def size(path: str) -> int | None:
@@ -58,11 +56,9 @@ def incomplete_files(dataset: Dataset, settings: Settings) -> list[str]:
 
 
 def damaged_files(dataset: Dataset, settings: Settings) -> list[str]:
-    """Files whose bytes are no longer those of the manifest; every byte is read, at the disk's speed."""
-    if is_dropped(dataset, settings):
-        return []
+    """Files whose bytes are no longer those of the manifest; every byte that is there is read, at the disk's speed."""
     bring_raw(settings, dataset.name)
-    return held.damaged_files(settings.raw_dir(dataset.name) / FILES, held_files(dataset, settings))
+    return held.damaged_files(settings.raw_dir(dataset.name) / FILES, present_files(dataset, settings))
 
 
 def unreadable_volumes(dataset: Dataset, settings: Settings) -> list[str]:

@@ -15,7 +15,7 @@ import click
 
 from em_assets import __version__
 from em_assets.errors import EMAssetsError, SourceUnreachableError, UsageError
-from em_assets.terminal import print_json, show_rows
+from em_assets.terminal import print_json, show_rows, voxels_shown
 
 if TYPE_CHECKING:
     from em_assets.model import Content
@@ -162,9 +162,10 @@ def audit(claims: Path, is_json: bool, strict: bool) -> None:
     type=click.Path(path_type=Path),
     help="Adopt the files in DIR, which came by disk, Globus or Aspera, once they are verified; fetch the rest.",
 )
+@click.option("--accept-gone", is_flag=True, help="Let go what is held and the source no longer lists.")
 @as_json
 @errors_in_words
-def fetch(dataset: tuple[str, ...], locked: bool, adopt_from: Path | None, is_json: bool) -> None:
+def fetch(dataset: tuple[str, ...], locked: bool, adopt_from: Path | None, accept_gone: bool, is_json: bool) -> None:
     """Materialize each DATASET: raw files, tags, claims, record, volumes, checks; then the catalog.
 
     What the store holds already is not fetched again. Exit code 1 when a run or a blocking check failed.
@@ -182,7 +183,7 @@ def fetch(dataset: tuple[str, ...], locked: bool, adopt_from: Path | None, is_js
     from em_assets.fetching import fetch_datasets
 
     folder = adopt_from and settings.absolute(adopt_from)
-    sys.exit(fetch_datasets(dataset, known, is_json=is_json, locked=locked, adopt_from=folder))
+    sys.exit(fetch_datasets(dataset, known, is_json=is_json, locked=locked, adopt_from=folder, accept_gone=accept_gone))
 
 
 @main.command(epilog="Example: em-assets plan hemibrain_ng --json")
@@ -272,6 +273,49 @@ def tags(file: str, is_json: bool) -> None:
     show_rows(found, is_json=is_json)
 
 
+@main.command(epilog="Example: em-assets export visor_bb001 --layout visor --to /data/visor")
+@click.argument("dataset", nargs=-1)
+@click.option("--layout", required=True, help="visor, visor-2025 and others: a wrong name lists them.")
+@click.option("--to", required=True, metavar="DIR|s3://…", help="Where; what others put there stays.")
+@click.option("--resample-isotropic", is_flag=True, help="Where the layout knows cubic voxels only.")
+@click.option("--require-licence", is_flag=True, help="Refuse what nobody says a licence of.")
+@as_json
+@errors_in_words
+def export(
+    dataset: tuple[str, ...], layout: str, to: str, resample_isotropic: bool, require_licence: bool, is_json: bool
+) -> None:
+    """Write each DATASET that is held as others expect it; a catalog's layout takes all where none is named.
+
+    The same call again changes nothing. What a layout cannot carry is refused with the reason; exit code 1 where that
+    is all of a dataset.
+    """
+    from em_assets import settings
+    from em_assets.exporting import export_datasets
+    from em_assets.layouts.interface import Options
+
+    known = settings.load()
+    settings.claim_store(known)
+    options = Options(resample_isotropic=resample_isotropic, require_licence=require_licence)
+    sys.exit(export_datasets(dataset, known, layout, to, options, is_json=is_json))
+
+
+@main.command("import", epilog="Example: em-assets import /data/VISOR001.vsr --layout visor-2025 --name visor001")
+@click.argument("tree")
+@click.option("--layout", required=True, help="What TREE is in: cryoet, visor, visor-2025.")
+@click.option("--name", required=True, help="Of the dataset to be.")
+@click.option("--to", type=click.Path(path_type=Path), metavar="DIR", help="Instead of EM_ASSETS_DATASETS.")
+@errors_in_words
+def import_tree(tree: str, layout: str, name: str, to: Path | None) -> None:
+    """Write the TOML file that makes a dataset of TREE, a folder or URL; what it leaves out is said.
+
+    `em-assets fetch` then brings it in, with EM_ASSETS_DATASETS naming the file's folder.
+    """
+    from em_assets import settings
+    from em_assets.exporting import import_tree as write_toml
+
+    click.echo(write_toml(tree, layout, name, to, settings.load()))
+
+
 def _zyx(_: click.Context, __: click.Parameter, value: str | None) -> tuple[float, float, float] | None:
     if value is None:
         return None
@@ -314,7 +358,7 @@ def ingest(
         voxel_size_zyx_nm=voxel_size_nm,
         content=content,
         volume=volume,
-        progress=_progress(),
+        progress=voxels_shown(),
         dask=dask_address(),
         codec=codec(),
         memory_budget_bytes=memory_budget_bytes(),
@@ -335,17 +379,6 @@ def ingest(
         print_json(row)
     else:
         show_rows([{"field": key, "value": value} for key, value in row.items()])
-
-
-def _progress() -> Callable[[int, int], None] | None:
-    """A line on stderr that grows, on a terminal only."""
-    if not sys.stderr.isatty():
-        return None
-
-    def show(done: int, total: int) -> None:
-        click.echo(f"\r{done / total:4.0%} of {total} voxels", nl=done == total, err=True)
-
-    return show
 
 
 @main.command(

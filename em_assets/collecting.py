@@ -18,11 +18,11 @@ from typing import NamedTuple
 from filelock import FileLock, Timeout
 
 from em_assets.datasets import Dataset
-from em_assets.errors import StoreError
+from em_assets.errors import StoreError, UnknownDatasetError
+from em_assets.model import NAME_PATTERN
 from em_assets.retention import is_dropped
 from em_assets.settings import Settings
-from em_assets.sources import read_manifest
-from em_assets.sources.manifest import FILES, OLD
+from em_assets.sources.manifest import FILES, OLD, dropped_paths
 from em_assets.volumes.folders import folder_names
 from em_assets.volumes.leftovers import collect_generations
 
@@ -45,11 +45,16 @@ def leftovers(
 
     Raises
     ------
+    UnknownDatasetError
+        A name is neither registered nor of a dataset in the store; nothing was looked at.
     StoreError
         A dataset is being fetched; nothing of it was removed.
     """
+    stored = stored_names(settings)
+    for name in names:
+        _refuse_unknown(name, registered, stored)
     found: list[Leftover] = []
-    for name in names or stored_names(settings):
+    for name in names or stored:
         found += _of_raw(name, registered.get(name), settings, dry_run=dry_run)
         found += _of_volumes(name, settings, dry_run=dry_run)
         if quarantine:
@@ -62,7 +67,15 @@ def stored_names(settings: Settings) -> list[str]:
     below = [settings.store / folder for folder in ("raw", "volumes", QUARANTINE)]
     local = {place.name for folder in below if folder.is_dir() for place in folder.iterdir() if place.is_dir()}
     remote = folder_names(settings.remote / "volumes") if settings.remote else []
-    return sorted(local.union(remote))
+    # `raw/.hosts`, where processes count their connections, is no dataset.
+    return sorted(name for name in local.union(remote) if NAME_PATTERN.fullmatch(name))
+
+
+def _refuse_unknown(name: str, registered: Mapping[str, Dataset], stored: Sequence[str]) -> None:
+    """Refuse a name before it becomes part of a path: `..` would lead out of the store, `/data` anywhere."""
+    if name not in registered and name not in stored:
+        held = ", ".join(stored) or "nothing"
+        raise UnknownDatasetError(f"no dataset {name!r}, neither registered nor in the store, which holds: {held}")
 
 
 def _of_raw(name: str, dataset: Dataset | None, settings: Settings, *, dry_run: bool) -> Iterator[Leftover]:
@@ -79,9 +92,9 @@ def _of_raw(name: str, dataset: Dataset | None, settings: Settings, *, dry_run: 
 
 
 def _dropped_bytes(dataset: Dataset, raw_dir: Path, *, dry_run: bool) -> Iterator[Leftover]:
-    for row in read_manifest(raw_dir) or ():
-        path = raw_dir / FILES / row.path
-        if dataset.sources[row.source].is_volume and path.is_file() and not path.is_symlink():
+    for name in sorted(dropped_paths(raw_dir)):
+        path = raw_dir / FILES / name
+        if path.is_file() and not path.is_symlink():
             yield Leftover(dataset.name, "dropped bytes", str(path), path.stat().st_size)
             if not dry_run:
                 path.unlink()

@@ -10,7 +10,7 @@
     ├── SettingsError              you: an environment variable
     ├── RegistryError              you: a dataset's TOML file
     ├── SourceError                the archive
-    │   ├── SourceUnreachableError may pass: time-outs, refused connections, 5xx (worth a retry)
+    │   ├── SourceUnreachableError may pass: time-outs, refused connections, 5xx (worth a retry); a bucket too
     │   ├── SourceMissingError     will not pass: 404, 403, an empty or shrunken listing
     │   ├── IncompleteError        fewer or other bytes than declared
     │   └── PlanTooLargeError      more bytes than the dataset's `max_bytes` allows

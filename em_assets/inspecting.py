@@ -20,7 +20,7 @@ from em_assets.datasets import Dataset
 from em_assets.errors import StoreError
 from em_assets.formats.volume import SourceVolume
 from em_assets.model import ZYX, VolumeRecord
-from em_assets.retention import is_dropped
+from em_assets.retention import NOT_LOOKED_AT, is_dropped
 from em_assets.settings import Settings
 from em_assets.volumes import twins
 from em_assets.volumes.placeholders import blank_levels
@@ -218,8 +218,10 @@ def other_volumes(
 
 def placeholder_levels(dataset: Dataset, settings: Settings) -> Judgement:
     """Levels of a source that are blank where its other levels show something: announced and never filled."""
+    if is_dropped(dataset, settings):
+        return Judgement([], NOT_LOOKED_AT)
     found = []
-    for raw in () if is_dropped(dataset, settings) else raw_volumes(dataset, settings):
+    for raw in raw_volumes(dataset, settings):
         blank = blank_levels(raw.source)
         if blank:
             levels = ", ".join(map(str, blank))

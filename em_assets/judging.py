@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from em_assets.building import held_files, raw_volumes
+from em_assets.building import held_files, present_files, raw_volumes
 from em_assets.catalog import tables
 from em_assets.catalog.schemas import CLAIMS
 from em_assets.datasets import Dataset
@@ -24,7 +24,7 @@ from em_assets.retention import is_dropped
 from em_assets.settings import SAMPLE, Settings
 from em_assets.sources.cutout import ATTRIBUTE
 from em_assets.sources.manifest import FILES
-from em_assets.volumes.pages import HEAD_BYTES, MOST_BYTES, is_page, page_in
+from em_assets.volumes.pages import HEAD_BYTES, MOST_BYTES, VOXEL_SUFFIXES, is_page, page_in
 from em_assets.volumes.placeholders import blank_levels
 from em_assets.volumes.quality import why_blank
 from em_assets.volumes.store import committed_volumes
@@ -33,7 +33,6 @@ MOST_NAMED = 3
 READ_AT_ONCE = 8
 
 PAGE_SUFFIXES = (".html", ".htm", ".xhtml")
-VOXEL_SUFFIXES = (".dm3", ".dm4", ".tif", ".tiff", ".mrc", ".mrcs", ".rec", ".map", ".st", ".ali", ".raw", ".h5")
 WORDS = ("readme", "license", "licence", "notice", "provenance")
 """Files of words that lie among the chunks of a volume, without a suffix."""
 
@@ -47,11 +46,9 @@ class Shortfall(NamedTuple):
 
 def pages_saved_as_data(dataset: Dataset, settings: Settings) -> list[str]:
     """Files that hold a web page, a server's refusal, a pointer or text where voxels belong."""
-    if is_dropped(dataset, settings):
-        return []
     bring_raw(settings, dataset.name)
     root = settings.raw_dir(dataset.name) / FILES
-    files = [file for file in held_files(dataset, settings) if dataset.sources[file.source].archive is None]
+    files = [file for file in present_files(dataset, settings) if dataset.sources[file.source].archive is None]
     folders = {str(PurePosixPath(file.path).parent) for file in files if PurePosixPath(file.path).name in _markers()}
     small = [file for file in files if file.size_bytes <= MOST_BYTES]
     with ThreadPoolExecutor(READ_AT_ONCE) as pool:

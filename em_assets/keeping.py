@@ -3,14 +3,22 @@
 Of a store on a disk nothing is brought or sent: every function here returns at once.
 """
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from em_assets.settings import Settings
+from em_assets.sources.cutout import STAGING_PREFIX
 from em_assets.sources.manifest import DROPPED, FILES, JOURNAL, LOCK, MANIFEST, OLD
+from em_assets.sources.partial import PARTIAL
 from em_assets.volumes.folders import Folder, folder_names
 
 STAYS = (OLD, JOURNAL)
 """What of a dataset's raw folder is this machine's own business."""
+
+PASSING = re.compile(rf"{PARTIAL.pattern}|{re.escape(STAGING_PREFIX)}.*")
+"""Names below it of what is still arriving."""
 
 
 def bring(settings: Settings, name: str) -> None:
@@ -42,7 +50,14 @@ def bring_raw(settings: Settings, name: str) -> None:
 def send_raw(settings: Settings, name: str) -> None:
     """The same to the bucket, the manifest last; links to files that lie elsewhere stay links on this machine."""
     if settings.working_copy:
-        settings.working_copy.push(_unit(settings, settings.raw_dir(name)), MANIFEST, STAYS)
+        settings.working_copy.push(_unit(settings, settings.raw_dir(name)), MANIFEST, STAYS, PASSING)
+
+
+@contextmanager
+def changing(settings: Settings, folder: Path) -> Iterator[None]:
+    """What is written to a folder of the store until this ends, and sent before: nobody brings the old in between."""
+    with settings.working_copy.changing(_unit(settings, folder)) if settings.working_copy else nullcontext():
+        yield
 
 
 def bring_folder(settings: Settings, folder: Path) -> None:

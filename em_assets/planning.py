@@ -12,7 +12,7 @@ from em_assets.model import ZYX, RawFile, RemoteFile, Source
 from em_assets.retention import is_dropped
 from em_assets.sample import serving
 from em_assets.settings import Settings
-from em_assets.sources import observe, read_manifest, source_prefixes
+from em_assets.sources import observe, read_fingerprint, read_manifest, source_prefixes
 from em_assets.sources.boxes import Boxes
 from em_assets.sources.cutout import absence_in_words, cutout_shape, is_held, open_remote
 from em_assets.sources.in_place import is_in_place, too_large
@@ -37,6 +37,8 @@ class SourcePlan:
         compressed bytes.
     objects_to_fetch, bytes_to_fetch
         What of it is not held yet.
+    room_bytes
+        What it takes on the store's disk: of a box its voxels, of which no more than these are written.
     n_unknown_sizes
         Files of which nobody says the size: they are not in the bytes.
     start_zyx, blank_risk
@@ -54,6 +56,7 @@ class SourcePlan:
     bytes: int
     objects_to_fetch: int
     bytes_to_fetch: int
+    room_bytes: int
     n_unknown_sizes: int
     start_zyx: ZYX | None = None
     blank_risk: float | None = None
@@ -81,13 +84,18 @@ class Plan:
         return sum(source.bytes_to_fetch for source in self.sources)
 
     @property
+    def room_bytes(self) -> int:
+        """Bytes that the store's disk must have room for."""
+        return sum(source.room_bytes for source in self.sources)
+
+    @property
     def obstacles(self) -> list[str]:
         """Why it cannot be carried out, in words; none where it can."""
         refused = [source.refused for source in self.sources if source.refused]
-        if self.bytes_to_fetch > self.free_bytes:
+        if self.room_bytes > self.free_bytes:
             refused.append(
-                f"{self.store}: {self.bytes_to_fetch:,} bytes to fetch, {self.free_bytes:,} free; make room, or name "
-                "another folder in EM_ASSETS_STORE"
+                f"{self.store}: room for {self.room_bytes:,} bytes needed, {self.free_bytes:,} free; make room, or "
+                "name another folder in EM_ASSETS_STORE"
             )
         return refused
 
@@ -97,6 +105,7 @@ class Plan:
             **asdict(self),
             "objects_to_fetch": self.objects_to_fetch,
             "bytes_to_fetch": self.bytes_to_fetch,
+            "room_bytes": self.room_bytes,
             "obstacles": self.obstacles,
         }
 
@@ -112,8 +121,10 @@ def plan(dataset: Dataset, settings: Settings) -> Plan:
     bring(settings, dataset.name)
     raw_dir, patience = settings.raw_dir(dataset.name), Patience.within_limits(settings.transfer)
     with serving(settings) as origin:
-        listed = observe(dataset.sources, origin, patience=patience).files
-        held = () if is_dropped(dataset, settings) else (*(read_manifest(raw_dir) or ()), *Journal(raw_dir).read())
+        fingerprint, listed = observe(dataset.sources, origin, patience=patience)
+        # Dropped bytes of another version than the source has now would be fetched.
+        has_dropped = is_dropped(dataset, settings) and read_fingerprint(raw_dir) == fingerprint
+        held = () if has_dropped else (*(read_manifest(raw_dir) or ()), *Journal(raw_dir).read())
         sources = tuple(
             _planned(
                 source,
@@ -123,7 +134,7 @@ def plan(dataset: Dataset, settings: Settings) -> Plan:
                 [remote for at, remote in listed if at == index],
                 {row.path: row for row in held},
                 raw_dir / FILES,
-                is_dropped=is_dropped(dataset, settings),
+                is_dropped=has_dropped,
             )
             for index, (source, prefix) in enumerate(
                 zip(dataset.sources, source_prefixes(dataset.sources), strict=True)
@@ -151,13 +162,15 @@ def _planned(
         return _planned_box(source, origin, patience, remotes, newer_url, needs_box=needs_box)
     size_bytes = sum(remote.size_bytes or 0 for remote in remotes)
     how = "referenced" if is_in_place(source) else "fetched"
+    bytes_to_fetch = sum(remote.size_bytes or 0 for remote in missing) if how == "fetched" else 0
     return SourcePlan(
         source=source.url,
         how=how,
         objects=len(remotes),
         bytes=size_bytes,
         objects_to_fetch=len(missing) if how == "fetched" else 0,
-        bytes_to_fetch=sum(remote.size_bytes or 0 for remote in missing) if how == "fetched" else 0,
+        bytes_to_fetch=bytes_to_fetch,
+        room_bytes=bytes_to_fetch,
         n_unknown_sizes=sum(remote.size_bytes is None for remote in remotes),
         newer_version=newer_url,
         refused=_refused(source, size_bytes) if how == "fetched" else too_large(source, remotes),
@@ -178,7 +191,7 @@ def _planned_box(
     boxes = Boxes(source, volume, shape)
     with absence_in_words(source):
         start = next(boxes.starts(), None)
-        risk = float(boxes.looks_blank(start)) if start and source.start_zyx else boxes.share_blank()
+        risk = _given_risk(boxes, start) if start and source.start_zyx else boxes.share_blank()
     n_chunks, chunk_bytes = _touched(start or (0, 0, 0), shape, volume.levels[0].chunk_shape_zyx or shape)
     box_bytes = math.prod(shape) * volume.dtype.itemsize
     refused = _refused(source, box_bytes)
@@ -192,12 +205,18 @@ def _planned_box(
         bytes=size_bytes,
         objects_to_fetch=objects if needs_box else 0,
         bytes_to_fetch=size_bytes if needs_box else 0,
+        room_bytes=box_bytes if needs_box else 0,
         n_unknown_sizes=0,
         start_zyx=start,
         blank_risk=risk,
         newer_version=newer_url,
         refused=refused,
     )
+
+
+def _given_risk(boxes: Boxes, start: ZYX) -> float | None:
+    is_blank = boxes.is_blank_in_coarse(start)
+    return None if is_blank is None else float(is_blank)
 
 
 def _is_held(remote: RemoteFile, held: dict[str, RawFile], files_dir: Path) -> bool:

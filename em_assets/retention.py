@@ -11,9 +11,11 @@ from em_assets.catalog.schemas import OF_A_DATASET
 from em_assets.datasets import Dataset
 from em_assets.errors import StoreError
 from em_assets.settings import Settings
-from em_assets.sources.manifest import read_dropped
+from em_assets.sources.manifest import MANIFEST, read_dropped
 from em_assets.volumes.pyramid import WRITER_FORMAT
 from em_assets.volumes.store import committed_volumes
+
+NOT_LOOKED_AT = "not looked at: the raw bytes were dropped, after every voxel was proved to be in the volumes"
 
 
 def is_dropped(dataset: Dataset, settings: Settings) -> bool:
@@ -23,12 +25,16 @@ def is_dropped(dataset: Dataset, settings: Settings) -> bool:
 
 
 def made_of(dataset: Dataset, settings: Settings) -> str | None:
-    """Digest of what the store holds made of a dataset's files and of how; None where a part of it is missing.
+    """Digest of a dataset's files, what the store holds made of them and how; None where a part of it is missing.
 
     None as well for a dataset whose raw bytes are kept: then nobody needs to know.
     """
-    folder = settings.metadata_dir(dataset.name)
-    if dataset.keep_raw or not all((folder / f"{table.name}.parquet").is_file() for table in OF_A_DATASET):
+    folder, manifest = settings.metadata_dir(dataset.name), settings.raw_dir(dataset.name) / MANIFEST
+    if (
+        dataset.keep_raw
+        or not manifest.is_file()
+        or not all((folder / f"{table.name}.parquet").is_file() for table in OF_A_DATASET)
+    ):
         return None
     try:
         volumes = committed_volumes(settings.volumes_dir(dataset.name))
@@ -38,6 +44,7 @@ def made_of(dataset: Dataset, settings: Settings) -> str | None:
     if not volumes or any(problems):
         return None
     said = {
+        "manifest": hashlib.sha256(manifest.read_bytes()).hexdigest(),
         "dataset": dataset.model_dump(mode="json", by_alias=True),
         "ome_zarr": settings.ome_zarr,
         "codec": settings.codec,

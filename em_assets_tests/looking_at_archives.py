@@ -99,7 +99,7 @@ def _head(remote: RemoteFile, origin: Origin) -> tuple[str, tuple[str, ...]]:
     differs = []
     speaker, location = ask(remote.url, origin)
     with speaker.body(location, HURRIED) as body:
-        head = next(iter(body.chunks), b"")[:HEAD_BYTES]
+        head = bytes(next(iter(body.chunks), b"")[:HEAD_BYTES])
         # An API declares no size when it is listed: there is nothing to compare then.
         if None not in (body.size_bytes, remote.size_bytes) and body.size_bytes != remote.size_bytes:
             differs.append(f"{remote.path}: {remote.size_bytes} bytes listed, {body.size_bytes} sent")

@@ -1,6 +1,7 @@
 """Credentials in a URL: refused where it would be stored, masked where it would be printed."""
 
 import json
+import traceback
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -9,14 +10,15 @@ from threading import Thread
 import pytest
 
 from em_assets import datasets
-from em_assets.errors import RegistryError, SourceMissingError, UsageError, shown_url
+from em_assets.errors import RegistryError, SourceMissingError, SourceUnreachableError, UsageError, shown_url
 from em_assets.fetching import _transfer
 from em_assets.formats import open_path
 from em_assets.model import Source
 from em_assets.settings import Settings
 from em_assets.sources import acquire
-from em_assets.sources.origins import Origin
+from em_assets.sources.origins import PUBLIC_ORIGIN, Origin
 from em_assets.sources.progress import Progress
+from em_assets.sources.wire import Patience
 from em_assets.volumes.ingest import _attributes
 
 WITH_SECRETS = [
@@ -86,3 +88,31 @@ def test_public_buckets_are_asked_anonymously_whatever_the_environment_holds(
         thread.join()
     assert asked
     assert all("authorization" not in {name.lower() for name in headers} for headers in asked)
+
+
+@pytest.mark.parametrize("url", ["data/", "data"])
+def test_the_signature_that_a_redirect_brings_is_in_no_part_of_an_error(tmp_path: Path, url: str) -> None:
+    """Dagster keeps the errors behind an error as well: a library's own says the whole address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(302)
+            self.send_header("Location", "http://127.0.0.1:9/x?X-Amz-Signature=hunter2")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_HEAD = do_GET
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    patience = Patience(tries=2, first_pause_s=0.001)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        source = Source(url=f"http://127.0.0.1:{server.server_address[1]}/{url}")
+        with pytest.raises(SourceUnreachableError, match="Signature=") as caught:
+            acquire([source], PUBLIC_ORIGIN, tmp_path / "raw", log=str, patience=patience)
+        server.shutdown()
+        thread.join()
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))

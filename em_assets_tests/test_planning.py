@@ -1,6 +1,7 @@
 """`em-assets plan`: bytes, objects and blank risk before anything is fetched."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -142,3 +143,17 @@ def test_the_command_prints_the_plan_and_its_exit_code_says_whether_it_is_possib
     assert done.exit_code == 1
     assert json.loads(done.stdout)["bytes_to_fetch"] == 16 * 1004
     assert "NOT POSSIBLE: https://a.org/v1.0/: 16,064 bytes" in CliRunner().invoke(main, ["plan", "mine"]).stdout
+
+
+def test_a_box_that_no_coarse_level_shows_has_no_risk_that_looks_measured(boxing: Settings) -> None:
+    tiny = dataset(kind="cutout", url="gs://bucket/em", shape_zyx=(4, 4, 4), start_zyx=(0, 0, 0))
+    assert plan(tiny, boxing).sources[0].blank_risk is None
+
+
+def test_room_is_needed_for_the_box_and_not_for_the_chunks_that_it_touches(boxing: Settings) -> None:
+    """A box of eight voxels a side in chunks of sixteen was refused for want of room for sixty-four times its bytes."""
+    boxed = dataset(kind="cutout", url="gs://bucket/em", shape_zyx=(8, 8, 8), start_zyx=(12, 12, 92))
+    planned = plan(boxed, boxing)
+    assert (planned.bytes_to_fetch, planned.room_bytes) == (8 * 16**3, 8**3)
+    assert replace(planned, free_bytes=8**3).obstacles == []
+    assert "room for 512 bytes needed, 511 free" in replace(planned, free_bytes=8**3 - 1).obstacles[0]

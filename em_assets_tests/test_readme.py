@@ -36,7 +36,7 @@ def test_the_make_targets_that_it_names_exist(target: str) -> None:
 
 def test_its_shell_blocks_run(environment: dict[str, str]) -> None:
     commands = [block for block in blocks("sh") if "make demo" not in block]
-    assert len(commands) == 3
+    assert len(commands) == 4
     done = subprocess.run(
         ["bash", "-e", "-c", "\n".join(commands)],
         cwd=environment["PWD"],

@@ -4,15 +4,17 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 
-from em_assets import building, checking
+from em_assets import building, checking, inspecting, proving
 from em_assets.catalog.schemas import CLAIMS, CONFLICTS, FIELDS, FILES, ORIGINAL_TAGS, RECORD
 from em_assets.catalog.tables import write_table
 from em_assets.collecting import leftovers
 from em_assets.datasets import Dataset
 from em_assets.model import Source
-from em_assets.proving import drop_raw, unproved_volumes
+from em_assets.proving import drop_raw, prove
 from em_assets.retention import made_of
 from em_assets.settings import Settings
 from em_assets.sources import Acquired, acquire, read_manifest
@@ -120,7 +122,7 @@ def test_bytes_stay_where_a_voxel_differs(lab: Lab) -> None:
     assert lab.retained == (0, ["the dataset keeps them"])
     volume = committed_volumes(lab.settings.volumes_dir("mine"))["em"]
     zarr.open_array(volume.path / "s0", mode="r+")[3, 20, 30] += 1
-    assert unproved_volumes(lab.dataset, lab.settings) == [
+    assert prove(lab.dataset, lab.settings).unproved == [
         "em: the box at (0, 0, 0) of shape (6, 40, 50) (z, y, x) is not the source's"
     ]
     lab.dataset = lab.dataset.model_copy(update={"keep_raw": False})
@@ -131,7 +133,7 @@ def test_bytes_stay_where_a_voxel_differs(lab: Lab) -> None:
 def test_files_that_lie_elsewhere_are_nobodys_to_drop(lab: Lab, source: Path) -> None:
     lab.dataset = lab.dataset.model_copy(update={"sources": (Source(url=str(source)),)})
     lab.run()
-    assert lab.retained == (0, ["all of them lie elsewhere"])
+    assert lab.retained == (0, ["all of them lie elsewhere, or are in no volume"])
     assert source.exists()
 
 
@@ -154,3 +156,53 @@ def test_a_file_that_changes_while_it_is_read_becomes_no_volume(lab: Lab, source
     with pytest.raises(IncompleteError, match=r"changed while em was made of it: .*small\.tif: changed since"):
         volume.commit()
     assert committed_volumes(lab.settings.volumes_dir("mine")) == {}
+
+
+def test_what_is_in_no_volume_stays_when_the_rest_is_dropped(lab: Lab, source: Path) -> None:
+    """Notes and tilt angles beside the images were deleted with them: they belong to the source, and to no volume."""
+    (source.parent / "tilt_angles.rawtlt").write_text("-60.0\n-57.0\n")
+    lab.dataset = lab.dataset.model_copy(update={"sources": (Source(url=str(source.parent), copy=True),)})
+    lab.run()
+    assert lab.retained == (source.stat().st_size, [])
+    assert [path.name for path in (lab.raw_dir / "files").iterdir()] == ["tilt_angles.rawtlt"]
+    (lab.raw_dir / "files" / "small.tif").write_bytes(source.read_bytes())
+    found = leftovers(["mine"], {"mine": lab.dataset}, lab.settings, quarantine=False, dry_run=False)
+    assert [Path(one.path).name for one in found] == ["small.tif"]
+    assert checking.incomplete_files(lab.dataset, lab.settings) == []
+    (lab.raw_dir / "files" / "tilt_angles.rawtlt").unlink()
+    assert "tilt_angles.rawtlt: in the manifest" in checking.incomplete_files(lab.dataset, lab.settings)[0]
+    assert lab.run().fetched == 2
+
+
+def test_bytes_of_another_version_than_the_proved_one_are_not_dropped(
+    lab: Lab, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one run compares, another may fetch: what it brought was made into no volume, and compared with none."""
+    prove_v1 = proving.prove
+
+    def prove_while_another_run_fetches(dataset: Dataset, settings: Settings) -> proving.Proof:
+        proof = prove_v1(dataset, settings)
+        tifffile.imwrite(source, np.full((6, 40, 50), 7, np.uint8))
+        acquire(dataset.sources, PUBLIC_ORIGIN, lab.raw_dir, log=str)
+        return proof
+
+    monkeypatch.setattr(proving, "prove", prove_while_another_run_fetches)
+    lab.run()
+    assert lab.retained.dropped_bytes == 0
+    assert "changed while they were compared" in lab.retained.reasons[0]
+    assert (lab.raw_dir / "files" / "small.tif").read_bytes() == source.read_bytes()
+
+
+def test_a_volume_made_from_other_bytes_proves_nothing_of_these(lab: Lab, source: Path) -> None:
+    """A new version with the same voxels and other tags: the volume holds the voxels, no table has the tags yet."""
+    lab.dataset = lab.dataset.model_copy(update={"keep_raw": True})
+    lab.run()
+    source.write_bytes(source.read_bytes() + b"more")
+    acquire(lab.dataset.sources, PUBLIC_ORIGIN, lab.raw_dir, log=str)
+    dropping = lab.dataset.model_copy(update={"keep_raw": False})
+    assert drop_raw(dropping, lab.settings).dropped_bytes == 0
+
+
+def test_a_check_says_what_it_cannot_look_at_any_more(lab: Lab) -> None:
+    lab.run()
+    assert inspecting.placeholder_levels(lab.dataset, lab.settings).good.startswith("not looked at: the raw bytes")

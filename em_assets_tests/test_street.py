@@ -28,13 +28,14 @@ STREET = [
     {"catalog", "blocks"},
     {"retention"},
     {"auditing", "building", "independent", "schema"},
+    {"layouts"},
     {"checking", "inspecting", "judging"},
     {"proving"},
     {"sample"},
     {"defs"},
     {"definitions"},
     {"terminal"},
-    {"collecting", "fetching", "planning", "showing"},
+    {"collecting", "exporting", "fetching", "planning", "showing"},
     {"cli"},
 ]
 STAGE = {room: stage for stage, rooms in enumerate(STREET) for room in rooms}

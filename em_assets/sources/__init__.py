@@ -7,7 +7,6 @@ A kind is a module with these names::
 """
 
 import hashlib
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
@@ -17,14 +16,17 @@ from typing import NamedTuple, Protocol
 from em_assets.errors import IncompleteError, SourceMissingError
 from em_assets.model import RawFile, RemoteFile, Source
 from em_assets.sources import cutout, files, in_place
+from em_assets.sources.accepting import forget, no_longer_listed, set_aside
 from em_assets.sources.adopting import Adoption, adopt, adoption
-from em_assets.sources.job import Job
+from em_assets.sources.job import Job, is_whole
 from em_assets.sources.manifest import (
     DROPPED,
     FILES,
     LOCK,
+    OLD,
     Journal,
     differences,
+    dropped_paths,
     read_dropped,
     read_fingerprint,
     read_lock,
@@ -125,6 +127,7 @@ def acquire(
     locked: bool = False,
     adopt_from: Path | None = None,
     made_of: str | None = None,
+    accept_gone: bool = False,
 ) -> Acquired:
     """Fetch what the manifest in `raw_dir` does not already hold as listed now, and bring the manifest up to date.
 
@@ -140,6 +143,9 @@ def acquire(
         A folder with files that came another way: what is there is verified and taken in, the rest is fetched.
     made_of
         What the store holds made of these files; where their bytes were dropped after just that, they are not needed.
+    accept_gone
+        What is held and no longer listed is let go; its bytes stay among the old versions. What the source's `include`
+        and `exclude` no longer ask for is let go unasked.
 
     Raises
     ------
@@ -155,13 +161,15 @@ def acquire(
     origin = _asked_once(origin)
     raw_dir.mkdir(parents=True, exist_ok=True)
     with FileLock(raw_dir / ".lock"):
-        _sweep_staging(raw_dir / FILES)
+        cutout.sweep(raw_dir / FILES)
         lock = read_lock(raw_dir) if locked else ()
         observation = observe(sources, origin, patience=patience)
         if locked:
             _refuse_unlocked(sources, observation, lock, raw_dir)
         manifest = read_manifest(raw_dir) or ()
-        _refuse_shrunken(sources, observation, manifest, raw_dir)
+        gone = no_longer_listed(manifest, sources, source_prefixes(sources), observation.files)
+        if gone.unasked and not accept_gone:
+            raise SourceMissingError(_shrunken(gone.unasked, manifest, raw_dir))
         if _is_dropped(raw_dir, made_of, observation):
             if locked:
                 _refuse_different(differences(lock, {row.path: row for row in manifest}), raw_dir)
@@ -190,10 +198,13 @@ def acquire(
             rows += _of_one_source(job, taken, got)
         if locked:
             _refuse_different(differences(lock, {row.path: row for row in rows}), raw_dir)
+        gone = gone.but(rows)
+        set_aside(gone, raw_dir, log)
         if tuple(rows) != manifest or read_fingerprint(raw_dir) != observation.fingerprint:
             write_manifest(raw_dir, rows, observation.fingerprint)
         if not locked:
             write_lock(raw_dir, rows, observation.fingerprint)
+        forget(gone, raw_dir)
         journal.remove()
         _sweep_partials(raw_dir / FILES)
     n_kept = len(rows) - len(got.fetched) - len(got.adopted) - len(got.referenced)
@@ -247,7 +258,10 @@ def _is_dropped(raw_dir: Path, made_of: str | None, observation: Observation) ->
     """Whether the bytes were dropped and are not needed; where they are, the mark goes, and so they are missing."""
     is_same = read_dropped(raw_dir) == made_of and read_fingerprint(raw_dir) == observation.fingerprint
     if made_of is not None and is_same:
-        return True
+        dropped = dropped_paths(raw_dir)
+        kept = [row for row in read_manifest(raw_dir) or () if row.path not in dropped]
+        if all(is_whole(raw_dir / FILES, row) for row in kept):
+            return True
     (raw_dir / DROPPED).unlink(missing_ok=True)
     return False
 
@@ -272,18 +286,13 @@ def _asked_once(origin: Origin) -> Origin:
     return replace(origin, endpoints=cache(origin.endpoints)) if origin.endpoints else origin
 
 
-def _refuse_shrunken(
-    sources: Sequence[Source], observation: Observation, manifest: tuple[RawFile, ...], raw_dir: Path
-) -> None:
-    listed = {remote.path for _, remote in observation.files}
-    cut = {index for index, source in enumerate(sources) if source.kind == "cutout"}
-    gone = [row for row in manifest if row.path not in listed and row.source not in cut]
-    if gone:
-        names = ", ".join(row.path for row in gone[:5]) + (", …" if len(gone) > 5 else "")
-        raise SourceMissingError(
-            f"{gone[0].url}: {len(gone)} of {len(manifest)} files that are held are no longer listed: {names}. "
-            f"A listing can be incomplete, so nothing was changed; to accept it, remove {raw_dir} and fetch again"
-        )
+def _shrunken(gone: Sequence[RawFile], manifest: Sequence[RawFile], raw_dir: Path) -> str:
+    names = ", ".join(row.path for row in gone[:5]) + (", …" if len(gone) > 5 else "")
+    return (
+        f"{gone[0].url}: {len(gone)} of {len(manifest)} files that are held are no longer listed: {names}. "
+        "A listing can be incomplete, so nothing was changed; to accept it: "
+        f"em-assets fetch {raw_dir.name} --accept-gone, which keeps their bytes in {raw_dir / OLD}"
+    )
 
 
 def _refuse_unlocked(
@@ -307,12 +316,6 @@ def _refuse_different(found: list[str], raw_dir: Path) -> None:
             f"{raw_dir / LOCK}: {len(found)} files differ from the lock: {'; '.join(found[:10])}{more}. "
             "Fetch without --locked to take what is there now"
         )
-
-
-def _sweep_staging(files_dir: Path) -> None:
-    """Remove the boxes that a killed process left; the lock is held, so nobody else is writing."""
-    for path in sorted(files_dir.glob(f"{cutout.STAGING_PREFIX}*")):
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def _sweep_partials(files_dir: Path) -> None:

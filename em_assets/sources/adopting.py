@@ -2,14 +2,15 @@
 
 What proves a file, the strongest that there is::
 
-    a lock file's SHA-256          the store's own, with --locked; or `lock.toml` in the folder
-    a checksum that lies beside    md5sums.txt, x.tif.sha256, …, among the files
+    a lock file's SHA-256          the store's own, with --locked; or `lock.toml` in the folder, of this very version
     the source's own checksum      from the listing's or the answer's headers; the bytes are not sent
-    size and both ends             where nobody says a checksum: 64 kB each, as the source sends them now
+    pieces                         where nobody says a checksum: as the source sends them now (`comparing`)
 
-A transfer that made room for a file and never filled it has the right size and zeros at its end.
+A checksum that lies beside (md5sums.txt, x.tif.sha256, …) must agree as well; it proves a file to be whole, and not to
+be the version that the source has now. Where nothing proves a file, it is fetched.
 """
 
+import fcntl
 import os
 import shutil
 from collections import Counter
@@ -18,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from em_assets.errors import IncompleteError, StoreError, UsageError
+from em_assets.errors import IncompleteError, UsageError
 from em_assets.model import RawFile, RemoteFile, Source
 from em_assets.sources.checksums import (
     ETAG_MD5,
@@ -29,16 +30,18 @@ from em_assets.sources.checksums import (
     read_sidecar,
     sidecar_of,
 )
+from em_assets.sources.comparing import DifferentBytesError, Span, compare, is_alike, spans_to_compare
 from em_assets.sources.job import Job
-from em_assets.sources.manifest import FILES, LOCK, read_lock
+from em_assets.sources.manifest import FILES, LOCK, OLD, keep_old, read_lock
 from em_assets.sources.origins import Origin
-from em_assets.sources.partial import lent_path, sync_folder
+from em_assets.sources.partial import lent_path, sync_folder, unwritable
 from em_assets.sources.protocols import ask
 from em_assets.sources.transfer import file_sha256, is_web_page
-from em_assets.sources.wire import BLOCK_BYTES, Body, NotResumedError, Patience, Resume, agree
+from em_assets.sources.wire import BLOCK_BYTES, Body, Patience, agree
 
-END_BYTES = 64 << 10
 MOST_NAMED = 10
+FICLONE = 0x40049409
+"""Linux's request for a copy that shares the original's blocks until one of them is written to."""
 
 
 @dataclass(frozen=True)
@@ -52,17 +55,30 @@ class Adoption:
     origin, patience
         Whom to ask for a checksum, and how patiently.
     demanded
-        Path → SHA-256 of a lock file.
+        Path → SHA-256 of the lock file that is to be followed.
+    handed_on
+        Path → row of the lock file that came with the files: it holds for the version that it names.
     """
 
     folder: Path
     origin: Origin
     patience: Patience
     demanded: Mapping[str, str] = field(default_factory=dict)
+    handed_on: Mapping[str, RawFile] = field(default_factory=dict)
+
+    def locked(self, remote: RemoteFile) -> str | None:
+        """SHA-256 that a lock file says of what is listed; of another version it says nothing."""
+        row = self.handed_on.get(remote.path)
+        is_same = row is not None and row.validator is not None and row.validator == remote.validator
+        return self.demanded.get(remote.path, row.sha256 if row is not None and is_same else None)
 
 
 class _RefusedError(Exception):
     """A file is not what is listed; the message says in what."""
+
+
+class _UnprovedError(Exception):
+    """Nothing tells whether a file is what is listed."""
 
 
 def adoption(folder: Path, origin: Origin, patience: Patience, demanded: Mapping[str, str]) -> Adoption:
@@ -78,15 +94,16 @@ def adoption(folder: Path, origin: Origin, patience: Patience, demanded: Mapping
             f"{folder}: a folder of files to adopt expected, found {'a file' if folder.exists() else 'nothing'}"
         )
     if (folder / LOCK).is_file() and (folder / FILES).is_dir():
-        handed_on = {row.path: row.sha256 for row in read_lock(folder)}
-        return Adoption(folder / FILES, origin, patience, {**handed_on, **demanded})
+        handed_on = {row.path: row for row in read_lock(folder)}
+        return Adoption(folder / FILES, origin, patience, demanded, handed_on)
     return Adoption(folder, origin, patience, demanded)
 
 
 def adopt(taken: Adoption, job: Job) -> list[RawFile]:
     """Take in what a source lists, is not held and lies in the folder; the rest is left to be fetched.
 
-    A file gets a second name where both are on one file system, and is copied otherwise; the folder stays as it is.
+    Files are copied, sharing their blocks where the file system can: whoever writes to the folder later changes nothing
+    in the store.
 
     Raises
     ------
@@ -96,12 +113,15 @@ def adopt(taken: Adoption, job: Job) -> list[RawFile]:
     missing = [remote for remote in job.remotes if job.held_row(remote) is None]
     found = {remote: at for remote in missing if (at := _candidate(taken.folder, remote.path, job.prefix)) is not None}
     beside = _said_beside(taken.folder, found)
-    rows, refused, proofs = [], [], Counter[str]()
+    rows, refused, unproved, proofs = [], [], 0, Counter[str]()
     for remote, candidate in found.items():
         try:
             row, proof = _adopted(taken, job, remote, candidate, beside.get(remote.path, {}))
         except _RefusedError as refusal:
             refused.append(f"{candidate}: {refusal}")
+            continue
+        except _UnprovedError:
+            unproved += 1
             continue
         job.keep(row)
         rows.append(row)
@@ -109,6 +129,8 @@ def adopt(taken: Adoption, job: Job) -> list[RawFile]:
     if rows:
         by = ", ".join(f"{count} by {proof}" for proof, count in sorted(proofs.items()))
         job.log(f"{job.source.url}: {len(rows)} files adopted from {taken.folder}, proved {by}")
+    if unproved:
+        job.log(f"{job.source.url}: {unproved} files are fetched: nothing proves what lies in {taken.folder}")
     if refused:
         more = f" and {len(refused) - MOST_NAMED} more" if len(refused) > MOST_NAMED else ""
         raise IncompleteError(
@@ -161,31 +183,40 @@ def _adopted(
             validator=remote.validator,
             source=job.index,
         )
-        taken_in.replace(dest)
-        sync_folder(dest.parent)
+        _publish(taken_in, dest, row, job)
     finally:
         taken_in.unlink(missing_ok=True)
     return row, proof
 
 
+def _publish(taken_in: Path, dest: Path, row: RawFile, job: Job) -> None:
+    """Give a proved file its final name; what stands there is kept among the old versions."""
+    held = job.held.get(row.path)
+    try:
+        if held is not None and held.sha256 != row.sha256:
+            keep_old(dest, job.files_dir.parent / OLD / held.sha256)
+        taken_in.replace(dest)
+        sync_folder(dest.parent)
+    except OSError as error:
+        raise unwritable(error, dest, row.path, row.size_bytes) from error
+
+
 def _taken_in(candidate: Path, dest: Path) -> Path:
-    """A second name beside the final one; a synced copy where the file system gives none."""
+    """A synced copy beside the final name; of the same blocks where the file system can."""
     temporary = lent_path(dest)
     try:
         dest.parent.mkdir(parents=True, exist_ok=True)
         temporary.unlink(missing_ok=True)
-        with suppress(OSError):
-            os.link(candidate.resolve(), temporary)
-            return temporary
-        with candidate.open("rb") as file, temporary.open("wb") as copy:
-            shutil.copyfileobj(file, copy, BLOCK_BYTES)
+        with candidate.open("rb") as file, temporary.open("xb") as copy:
+            try:
+                fcntl.ioctl(copy.fileno(), FICLONE, file.fileno())
+            except OSError:  # most file systems, and two of them, cannot
+                shutil.copyfileobj(file, copy, BLOCK_BYTES)
             copy.flush()
             os.fsync(copy.fileno())
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise StoreError(
-            f"{temporary}: cannot be written ({error.strerror}); bytes needed: {candidate.stat().st_size:,}"
-        ) from error
+        raise unwritable(error, temporary, str(candidate), candidate.stat().st_size) from error
     return temporary
 
 
@@ -194,18 +225,19 @@ def _proof(taken: Adoption, source: Source, remote: RemoteFile, file: Path, besi
     with file.open("rb") as content:
         if is_web_page(PurePosixPath(remote.path).name, content.read(512)):
             raise _RefusedError("a web page saved as data")
-    if remote.path in taken.demanded:
-        _compare(file, {"sha256": taken.demanded[remote.path]})
+    locked = taken.locked(remote)
+    if locked is not None:
+        _compare(file, {"sha256": locked})
         return "a lock file"
     if beside:
         _compare(file, beside)
-        return "a checksum beside them"
     listed = _listed_md5(source, remote)
     if listed:
         with suppress(_RefusedError):  # an ETag of an encrypting bucket is no MD5: the answer's headers say
             _compare(file, listed)
             return "the source's checksum"
-    return taken.patience(lambda: _proved_by_source(taken, source, remote, file))
+    proof = _proved_by_source(taken, source, remote, file, is_filled=bool(beside))
+    return f"{proof}, and a checksum beside them" if beside else proof
 
 
 def _compare(file: Path, sums: Mapping[str, str]) -> None:
@@ -219,29 +251,41 @@ def _compare(file: Path, sums: Mapping[str, str]) -> None:
             raise _RefusedError(f"{name} {expected} declared, {digests[name].hexdigest()} there")
 
 
-def _proved_by_source(taken: Adoption, source: Source, remote: RemoteFile, file: Path) -> str:
-    """Hold a file to the checksum that the source's answer declares, or else to its first and last bytes."""
+def _proved_by_source(taken: Adoption, source: Source, remote: RemoteFile, file: Path, *, is_filled: bool) -> str:
+    """Hold a file to the checksum that the source's answer declares, or else to pieces of it."""
     speaker, location = ask(remote.url, taken.origin)
-    size_bytes = file.stat().st_size
-    with speaker.body(location, taken.patience) as body:
-        if not agree(remote.validator, body.validators):
-            raise IncompleteError(f"{remote.url}: listed as {remote.validator}, sent as {', '.join(body.validators)}")
-        if body.size_bytes not in (None, size_bytes):
-            raise _RefusedError(f"{body.size_bytes:,} bytes at the source, {size_bytes:,} there")
-        sums = {name: digits for name, digits in body.checksums.items() if name != ETAG_MD5 or source.etag_is_md5}
-        if sums:
-            _compare(file, sums)
-            return "the source's checksum"
-        _compare_end(file, body)
-        resume_with = body.resume_with
-    if size_bytes <= END_BYTES:
-        return "every byte"
-    if resume_with is not None:
-        resume = Resume(size_bytes - END_BYTES, resume_with)
-        with suppress(NotResumedError), speaker.body(location, taken.patience, resume) as body:
-            _compare_end(file, body)
-            return "size and both ends" if body.start else "size and beginning"
-    return "size and beginning"
+    spans = spans_to_compare(file, is_filled=is_filled)
+    first, *others = spans or [Span(0, 0)]
+
+    def begun() -> tuple[str | None, str | None]:
+        """What proves the file already, and what a later answer can be held to."""
+        with speaker.body(location, taken.patience) as body:
+            _check_version(remote, file, body)
+            sums = {name: digits for name, digits in body.checksums.items() if name != ETAG_MD5 or source.etag_is_md5}
+            if sums:
+                _compare(file, sums)
+                return "the source's checksum", None
+            if spans is None or (remote.size_bytes is None and body.size_bytes is None):
+                raise _UnprovedError
+            compare(file, first, body)
+            return None if others else "every byte", body.resume_with
+
+    try:
+        proof, resume_with = taken.patience(begun)
+        if proof is None and is_alike(file, others, resume_with, speaker, location, taken.patience):
+            proof = "pieces and all that could be unfilled"
+    except DifferentBytesError as error:
+        raise _RefusedError(str(error)) from error
+    if proof is None:
+        raise _UnprovedError
+    return proof
+
+
+def _check_version(remote: RemoteFile, file: Path, body: Body) -> None:
+    if not agree(remote.validator, body.validators):
+        raise IncompleteError(f"{remote.url}: listed as {remote.validator}, sent as {', '.join(body.validators)}")
+    if body.size_bytes not in (None, file.stat().st_size):
+        raise _RefusedError(f"{body.size_bytes:,} bytes at the source, {file.stat().st_size:,} there")
 
 
 def _listed_md5(source: Source, remote: RemoteFile) -> dict[str, str]:
@@ -249,15 +293,3 @@ def _listed_md5(source: Source, remote: RemoteFile) -> dict[str, str]:
     if not source.etag_is_md5 or not (remote.validator or "").startswith("etag:"):
         return {}
     return declared({"ETag": (remote.validator or "").removeprefix("etag:")}, is_whole=True)
-
-
-def _compare_end(file: Path, body: Body) -> None:
-    sent = bytearray()
-    for chunk in body.chunks:
-        sent += chunk
-        if len(sent) >= END_BYTES:
-            break
-    with file.open("rb") as content:
-        content.seek(body.start)
-        if content.read(END_BYTES) != bytes(sent[:END_BYTES]):
-            raise _RefusedError(f"other bytes from byte {body.start:,} on than the source sends")

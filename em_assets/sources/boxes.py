@@ -71,13 +71,17 @@ class Boxes:
         return sum(self.looks_blank(start) for start in drawn) / len(drawn)
 
     def looks_blank(self, start: ZYX) -> bool:
-        """Whether the same box of the coarsest level that still shows something of it is constant."""
+        """Whether a coarse level shows that the box is blank; False as well where none shows it."""
+        return self.is_blank_in_coarse(start) is True
+
+    def is_blank_in_coarse(self, start: ZYX) -> bool | None:
+        """Whether the same box of the coarsest level that still shows something of it is constant; None without one."""
         if self._coarse is None:
-            return False
+            return None
         z, y, x = (int(begin / by) for begin, by in zip(start, self._ratio(self._coarse), strict=True))
         begin, extent = (z, y, x), self._coarse_shape
         if any(at + n > size for at, n, size in zip(begin, extent, self._coarse.shape_zyx, strict=True)):
-            return False
+            return None
         if self._coarse_voxels is not None:
             box = self._coarse_voxels[tuple(slice(at, at + n) for at, n in zip(begin, extent, strict=True))]
         else:

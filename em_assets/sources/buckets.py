@@ -159,25 +159,26 @@ def _region(bucket: str) -> str:
     try:
         answer = requests.head(url, timeout=(PATIENCE.connect_s, PATIENCE.read_s), allow_redirects=False)
     except requests.RequestException as error:
-        raise SourceUnreachableError(f"s3://{bucket}: no answer, {LATER} ({error})") from error
+        raise SourceUnreachableError(f"s3://{bucket}: no answer, {LATER} ({error})") from None
     return answer.headers.get("x-amz-bucket-region", DEFAULT_REGION)
 
 
 @contextmanager
 def _named_errors(url: str) -> Iterator[None]:
+    """Say what went wrong without the library's own error: its text has URLs in it, signatures and all."""
     from obstore import exceptions
 
     try:
         yield
-    except (FileNotFoundError, exceptions.NotFoundError) as error:
-        raise SourceMissingError(f"{url}: HTTP 404, not there; {ELSEWHERE}") from error
-    except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-        raise SourceMissingError(f"{url}: HTTP 403, not public; {ELSEWHERE}") from error
+    except (FileNotFoundError, exceptions.NotFoundError):
+        raise SourceMissingError(f"{url}: HTTP 404, not there; {ELSEWHERE}") from None
+    except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError):
+        raise SourceMissingError(f"{url}: HTTP 403, not public; {ELSEWHERE}") from None
     except exceptions.BaseError as error:
         status = _STATUS.search(str(error))  # a refused listing has no class of its own
         if status:
-            raise SourceMissingError(f"{url}: HTTP {status[1]}, not there or not public; {ELSEWHERE}") from error
-        raise SourceUnreachableError(f"{url}: {LATER} ({_first_line(error)})") from error
+            raise SourceMissingError(f"{url}: HTTP {status[1]}, not there or not public; {ELSEWHERE}") from None
+        raise SourceUnreachableError(f"{url}: {LATER} ({_first_line(error)})") from None
 
 
 def _first_line(error: Exception) -> str:

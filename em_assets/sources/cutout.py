@@ -33,11 +33,13 @@ from em_assets.formats.volume import SourceVolume
 from em_assets.model import ZYX, RawFile, RemoteFile, Source
 from em_assets.settings import SAMPLE
 from em_assets.sources.boxes import Boxes
+from em_assets.sources.hosts import host_of
 from em_assets.sources.job import Job, is_whole
+from em_assets.sources.manifest import OLD, keep_old
 from em_assets.sources.origins import Origin, locate
 from em_assets.sources.partial import sync_folder
 from em_assets.sources.paths import below
-from em_assets.sources.progress import megabytes
+from em_assets.sources.progress import Progress, megabytes
 from em_assets.sources.remote_metadata import documents_of, readable, scale_key
 from em_assets.sources.shards import require_shards, shards_of
 from em_assets.sources.transfer import file_sha256
@@ -52,6 +54,8 @@ ABSENT_WAY_ON = (
     "`absent_is_fill = true`"
 )
 STAGING_PREFIX = ".cutout-"
+REPLACED = "replaced-"
+DONE = ".done"
 
 
 def observe(source: Source, prefix: str, origin: Origin, patience: Patience) -> tuple[RemoteFile, ...]:
@@ -79,6 +83,12 @@ def observe(source: Source, prefix: str, origin: Origin, patience: Patience) -> 
     )
 
 
+def is_document(row: RawFile, source: Source, prefix: str) -> bool:
+    """Whether a held file is metadata that this very remote had: a refusal that passes looks like its removal."""
+    folder = f"{prefix}{REMOTE_METADATA}/"
+    return row.path.startswith(folder) and row.url == below(source.url, row.path.removeprefix(folder))
+
+
 def fetch(job: Job) -> tuple[RawFile, ...]:
     """Read the box, unless it is held as asked for; rows of the metadata and of the crop, sorted by path.
 
@@ -98,21 +108,34 @@ def fetch(job: Job) -> tuple[RawFile, ...]:
     volume = open_remote(job.source, job.origin, documents)
     if f"cutout:{_digest(job.source, job.origin, documents)}" != job.remotes[0].validator:
         raise SourceError(f"{job.source.url}: its metadata changed between listing and reading; run again")
-    staging = job.files_dir / f"{STAGING_PREFIX}{os.getpid()}"
+    staging = job.files_dir / job.prefix / f"{STAGING_PREFIX}{os.getpid()}"
     shutil.rmtree(staging, ignore_errors=True)
     try:
         _write_documents(documents, staging / REMOTE_METADATA)
-        with absence_in_words(job.source):
+        host = host_of(job.source.url, job.files_dir.parents[1], job.patience.connections, job.log)
+        with absence_in_words(job.source), host.line():
             _write_crop(job, volume, documents, staging / CROP)
         rows = _rows(job, staging)
         _publish(job, staging)
     except OSError as error:
         raise StoreError(f"{staging}: cannot be written ({error.strerror})") from error
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        sweep(job.files_dir)
     for row in rows:
         job.keep(row)
     return rows
+
+
+def sweep(files_dir: Path) -> None:
+    """Remove the boxes that a killed process left, and put back what one took the place of and did not finish.
+
+    The lock of the dataset is held, so nobody else is writing.
+    """
+    for depth in ("", "*/"):  # a source's prefix is one folder, or none
+        for staging in sorted(files_dir.glob(f"{depth}{STAGING_PREFIX}*")):
+            if not staging.name.endswith(DONE):
+                _put_back(staging)
+            shutil.rmtree(staging, ignore_errors=True)
 
 
 @contextmanager
@@ -222,7 +245,9 @@ def _write_crop(job: Job, volume: SourceVolume, documents: dict[str, bytes], des
         job.log(f"{job.source.url}: box from {start} of shape {shape} (z, y, x), {megabytes(size_bytes)}")
         if shards is not None and not job.source.absent_is_fill:
             require_shards(job.source.url, readable(locate(job.source.url, job.origin)).url, shards, start, shape)
-        is_blank = _copy_box(volume, start, shape, dest)
+        progress = Progress(job.source.url, job.log, 1, size_bytes)
+        with progress.shown():
+            is_blank = _copy_box(volume, start, shape, dest, progress)
         if not is_blank or job.source.start_zyx:
             _describe(job, boxes, documents, start, dest)
             return
@@ -235,7 +260,7 @@ def _write_crop(job: Job, volume: SourceVolume, documents: dict[str, bytes], des
     )
 
 
-def _copy_box(volume: SourceVolume, start: ZYX, shape: ZYX, dest: Path) -> bool:
+def _copy_box(volume: SourceVolume, start: ZYX, shape: ZYX, dest: Path, progress: Progress) -> bool:
     """Copy the box in slabs of whole chunks, and tell whether it is blank; peak memory is one slab and its chunks."""
     import tensorstore as ts
 
@@ -248,6 +273,8 @@ def _copy_box(volume: SourceVolume, start: ZYX, shape: ZYX, dest: Path) -> bool:
         lowest.append(slab.min())
         highest.append(slab.max())
         array[z : z + slab_shape[0]].write(slab).result()
+        progress.add_bytes(slab.nbytes)
+    progress.add_file()
     return bool(min(lowest) == max(highest))
 
 
@@ -335,12 +362,27 @@ def _rows(job: Job, staging: Path) -> tuple[RawFile, ...]:
 
 
 def _publish(job: Job, staging: Path) -> None:
-    """Put the staged folders in place of the old ones; readers go by the manifest, which is written after this."""
-    home = job.files_dir / job.prefix
-    home.mkdir(parents=True, exist_ok=True)
+    """Put the staged folders in place of the old ones; readers go by the manifest, which is written after this.
+
+    What they replace is kept by its digest, as of any file. Who is killed in between has changed nothing (`sweep`).
+    """
+    home = staging.parent
+    for path, row in job.held.items():
+        is_ours = path.startswith((f"{job.prefix}{REMOTE_METADATA}/", f"{job.prefix}{CROP}/"))
+        if is_ours and is_whole(job.files_dir, row):
+            keep_old(job.files_dir / path, job.files_dir.parent / OLD / row.sha256)
     for name in (REMOTE_METADATA, CROP):
         old = home / name
         if old.exists():
-            old.replace(staging / f"old-{name}")
+            old.replace(staging / f"{REPLACED}{name}")
         (staging / name).replace(old)
     sync_folder(home)
+    staging.replace(f"{staging}{DONE}")
+
+
+def _put_back(staging: Path) -> None:
+    for name in (REMOTE_METADATA, CROP):
+        old = staging / f"{REPLACED}{name}"
+        if old.exists():
+            shutil.rmtree(staging.parent / name, ignore_errors=True)
+            old.replace(staging.parent / name)

@@ -1,21 +1,23 @@
 """Whole files: a single one, or a tree of them below a folder, over any protocol."""
 
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
 from contextvars import copy_context
 from dataclasses import replace
 from threading import Event
+from urllib.parse import urlsplit
 
 from em_assets.errors import PlanTooLargeError, SourceError, SourceMissingError, SourceUnreachableError
 from em_assets.model import RawFile, RemoteFile, Source
 from em_assets.sources.checksums import MOST_SIDECAR_BYTES, read_sidecar, sidecar_of
 from em_assets.sources.globs import Wanted
-from em_assets.sources.hosts import host_of
+from em_assets.sources.hosts import Host, host_of
 from em_assets.sources.job import Job
 from em_assets.sources.manifest import OLD
 from em_assets.sources.objects import Objects, Wish, is_small
-from em_assets.sources.origins import Origin
-from em_assets.sources.partial import partial_path, require_space, sync_folder
+from em_assets.sources.origins import Origin, url_scheme
+from em_assets.sources.partial import partial_path, require_space, sync_folder, writable
 from em_assets.sources.paths import below, file_name, safe_relative_path
 from em_assets.sources.progress import Progress, megabytes
 from em_assets.sources.protocols import ask
@@ -151,7 +153,8 @@ def _fetched(job: Job, missing: list[RemoteFile], progress: Progress) -> Iterato
             fetching.ended.set()
             raise
     for folder in sorted({(job.files_dir / remote.path).parent for remote in missing}):
-        sync_folder(folder)
+        with writable(folder, job.source.url):
+            sync_folder(folder)
 
 
 class _Fetching:
@@ -160,27 +163,49 @@ class _Fetching:
     def __init__(self, job: Job, progress: Progress) -> None:
         self.ended = Event()
         self._job, self._progress = job, progress
-        host = host_of(job.source.url, job.files_dir.parents[1], job.patience.connections, job.log)
-        self._host = replace(host, is_ended=self.ended.is_set)
+        self._hosts: dict[str, Host] = {}
 
     def fetch(self, remotes: list[RemoteFile], said: Mapping[str, Mapping[str, str]]) -> Iterator[RawFile]:
         """Yield the row of each file, held to the checksums that others say of it."""
         wishes = [self._wish(remote, said.get(remote.path, {})) for remote in remotes]
-        small = [wish for wish in wishes if is_small(wish.remote) and self._is_new(wish)]
-        objects = Objects(self._job.origin, self._job.patience, self._host, self._count)
-        for wish, fetched in objects.fetch(small):
-            yield self._kept(wish, fetched)
-        quickly = {wish.remote.path for wish in small} - {wish.remote.path for wish in objects.left}
-        left = [wish for wish in wishes if wish.remote.path not in quickly]
-        with ThreadPoolExecutor(self._host.limit) as pool:
+        quickly: set[str] = set()
+        for host, theirs in self._by_host(wishes):
+            small = [wish for wish in theirs if is_small(wish.remote) and self._is_new(wish)]
+            objects = Objects(self._job.origin, self._job.patience, host, self._count)
+            for wish, fetched in objects.fetch(small):
+                yield self._kept(wish, fetched)
+            quickly |= {wish.remote.path for wish in small} - {wish.remote.path for wish in objects.left}
+        yield from self._all_carefully([wish for wish in wishes if wish.remote.path not in quickly])
+
+    def _all_carefully(self, wishes: list[Wish]) -> Iterator[RawFile]:
+        tasks: dict[Future[Fetched], Wish] = {}
+        with ExitStack() as stack:
+            pools = [
+                (stack.enter_context(ThreadPoolExecutor(host.limit)), host, theirs)
+                for host, theirs in self._by_host(wishes)
+            ]
             try:
-                tasks = {pool.submit(copy_context().run, self._carefully, wish): wish for wish in left}
+                for pool, host, theirs in pools:
+                    tasks |= {pool.submit(copy_context().run, self._carefully, wish, host): wish for wish in theirs}
                 for task in as_completed(tasks):
                     yield self._kept(tasks[task], task.result())
             except BaseException:
                 self.ended.set()
-                pool.shutdown(cancel_futures=True)
+                for pool, _, _ in pools:
+                    pool.shutdown(wait=False, cancel_futures=True)
                 raise
+
+    def _by_host(self, wishes: list[Wish]) -> list[tuple[Host, list[Wish]]]:
+        """Each server has its own limit: a file that only a fallback lists comes from that."""
+        groups: dict[str, list[Wish]] = {}
+        for wish in wishes:
+            at = f"{url_scheme(wish.remote.url)}://{urlsplit(wish.remote.url).netloc}"
+            if at not in self._hosts:
+                raw, patience = self._job.files_dir.parents[1], self._job.patience
+                host = host_of(wish.remote.url, raw, patience.connections, self._job.log)
+                self._hosts[at] = replace(host, is_ended=self.ended.is_set)
+            groups.setdefault(at, []).append(wish)
+        return [(self._hosts[at], theirs) for at, theirs in groups.items()]
 
     def _wish(self, remote: RemoteFile, said: Mapping[str, str]) -> Wish:
         job, locked = self._job, self._job.locked.get(remote.path)
@@ -192,9 +217,9 @@ class _Fetching:
         """Whether nothing of it is there, neither an older version nor a beginning."""
         return wish.remote.path not in self._job.held and not partial_path(wish.dest).exists()
 
-    def _carefully(self, wish: Wish) -> Fetched:
+    def _carefully(self, wish: Wish, host: Host) -> Fetched:
         job, held = self._job, self._job.held.get(wish.remote.path)
-        with self._host.line():
+        with host.line():
             return fetch_file(
                 wish.remote,
                 wish.dest,
@@ -204,7 +229,7 @@ class _Fetching:
                 quarantine=job.quarantine,
                 on_bytes=self._count,
                 replaced_to=job.files_dir.parent / OLD / held.sha256 if held else None,
-                host=self._host,
+                host=host,
             )
 
     def _kept(self, wish: Wish, fetched: Fetched) -> RawFile:

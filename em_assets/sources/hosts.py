@@ -91,8 +91,14 @@ class Host:
             descriptor = self._opened(path)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 os.close(descriptor)
+            except OSError as error:
+                os.close(descriptor)
+                raise StoreError(
+                    f"{path}: cannot be locked ({error.strerror}), and without locks nobody knows how many connections "
+                    "are open; put the store on a file system that has them (mount NFS with them, or choose another)"
+                ) from error
             else:
                 return descriptor
         return None

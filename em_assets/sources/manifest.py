@@ -8,7 +8,8 @@
     raw/<dataset>/files/<path>       the bytes
     raw/<dataset>/old/<sha256>       bytes that a newer version has replaced, until `em-assets gc`
     raw/<dataset>/old/lock-<…>.toml  the locks that named them
-    raw/<dataset>/dropped            there where the bytes were dropped (`keep_raw = false`): what was made of them
+    raw/<dataset>/dropped            there where bytes were dropped (`keep_raw = false`): what was made of them, and
+                                     the path of each file whose bytes these were, a line each
 """
 
 import hashlib
@@ -25,7 +26,7 @@ from pydantic import ValidationError
 
 from em_assets.errors import StoreError
 from em_assets.model import RawFile, RemoteFile
-from em_assets.sources.partial import sync_folder
+from em_assets.sources.partial import sync_folder, writable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,17 +58,27 @@ def read_manifest(raw_dir: Path) -> tuple[RawFile, ...] | None:
         with pq.ParquetFile(path) as file:  # not pq.read_table, which imports pandas: `show` should come in a blink
             return tuple(RawFile(**row) for row in file.read().to_pylist())
     except (pa.ArrowException, OSError, ValidationError) as error:
-        raise StoreError(f"{path}: no manifest that can be read ({error}); remove {raw_dir} and fetch again") from error
+        raise _unreadable(path, error) from error
 
 
 def read_fingerprint(raw_dir: Path) -> str | None:
-    """Fingerprint of the source as it was when these files were fetched; None where nothing has been fetched whole."""
+    """Fingerprint of the source as it was when these files were fetched; None where nothing has been fetched whole.
+
+    Raises
+    ------
+    StoreError
+        The manifest cannot be read.
+    """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     path = raw_dir / MANIFEST
     if not path.exists():
         return None
-    kept = (pq.read_schema(path).metadata or {}).get(FINGERPRINT_KEY)
+    try:
+        kept = (pq.read_schema(path).metadata or {}).get(FINGERPRINT_KEY)
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(path, error) from error
     return kept.decode() if kept else None
 
 
@@ -79,12 +90,13 @@ def write_manifest(raw_dir: Path, files: Sequence[RawFile], fingerprint: str) ->
     table = pa.Table.from_pylist([file.model_dump() for file in files], schema=manifest_schema())
     table = table.replace_schema_metadata({FINGERPRINT_KEY: fingerprint.encode()})
     temporary = raw_dir / f".{MANIFEST}.new"
-    with temporary.open("wb") as sink:
-        pq.write_table(table, sink)
-        sink.flush()
-        os.fsync(sink.fileno())
-    temporary.replace(raw_dir / MANIFEST)
-    sync_folder(raw_dir)
+    with writable(temporary, "the manifest"):
+        with temporary.open("wb") as sink:
+            pq.write_table(table, sink)
+            sink.flush()
+            os.fsync(sink.fileno())
+        temporary.replace(raw_dir / MANIFEST)
+        sync_folder(raw_dir)
 
 
 def manifest_schema() -> "pa.Schema":
@@ -109,17 +121,18 @@ def write_lock(raw_dir: Path, files: Sequence[RawFile], fingerprint: str) -> Non
     before = path.read_text() if path.exists() else None
     if before == text:
         return
-    if before is not None and (raw_dir / MANIFEST).exists():
-        old = raw_dir / OLD
-        old.mkdir(exist_ok=True)
-        (old / f"lock-{hashlib.sha256(before.encode()).hexdigest()[:16]}.toml").write_text(before)
-    temporary = raw_dir / f".{LOCK}.new"
-    with temporary.open("w") as sink:
-        sink.write(text)
-        sink.flush()
-        os.fsync(sink.fileno())
-    temporary.replace(path)
-    sync_folder(raw_dir)
+    with writable(path, "the lock file", len(text)):
+        if before is not None and (raw_dir / MANIFEST).exists():
+            old = raw_dir / OLD
+            old.mkdir(exist_ok=True)
+            (old / f"lock-{hashlib.sha256(before.encode()).hexdigest()[:16]}.toml").write_text(before)
+        temporary = raw_dir / f".{LOCK}.new"
+        with temporary.open("w") as sink:
+            sink.write(text)
+            sink.flush()
+            os.fsync(sink.fileno())
+        temporary.replace(path)
+        sync_folder(raw_dir)
 
 
 def read_lock(raw_dir: Path) -> tuple[RawFile, ...]:
@@ -157,14 +170,15 @@ def keep_old(path: Path, old: Path) -> None:
     """Give a file that is about to be replaced a second name; what is referenced elsewhere is not ours to keep."""
     if old.exists() or path.is_symlink() or not path.exists():
         return
-    old.parent.mkdir(parents=True, exist_ok=True)
-    temporary = old.with_name(f".{old.name}.new")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(path, temporary)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(path, temporary)
-    temporary.replace(old)
+    with writable(old, f"the version of {path.name} that is replaced"):
+        old.parent.mkdir(parents=True, exist_ok=True)
+        temporary = old.with_name(f".{old.name}.new")
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(path, temporary)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(path, temporary)
+        temporary.replace(old)
 
 
 def remove_old(raw_dir: Path) -> int:
@@ -180,23 +194,35 @@ def drop_bytes(raw_dir: Path, files: Iterable[RawFile], made_of: str) -> int:
 
     The mark comes first: a run that is killed in between leaves bytes that nobody needs, never files that seem lost.
     """
+    paths = sorted(file.path for file in files)
     temporary = raw_dir / f".{DROPPED}.new"
-    temporary.write_text(made_of)
-    temporary.replace(raw_dir / DROPPED)
-    sync_folder(raw_dir)
-    size_bytes = 0
-    for file in files:
-        path = raw_dir / FILES / file.path
-        if path.is_file() and not path.is_symlink():
-            size_bytes += path.stat().st_size
-            path.unlink()
+    with writable(temporary, "the mark of dropped bytes"):
+        temporary.write_text("\n".join([made_of, *paths]))
+        temporary.replace(raw_dir / DROPPED)
+        sync_folder(raw_dir)
+        size_bytes = 0
+        for name in paths:
+            path = raw_dir / FILES / name
+            if path.is_file() and not path.is_symlink():
+                size_bytes += path.stat().st_size
+                path.unlink()
     return size_bytes
 
 
 def read_dropped(raw_dir: Path) -> str | None:
     """What was made of the files before their bytes were dropped; None where they are kept."""
     path = raw_dir / DROPPED
-    return path.read_text() if path.is_file() else None
+    return path.read_text().split("\n")[0] if path.is_file() else None
+
+
+def dropped_paths(raw_dir: Path) -> frozenset[str]:
+    """Paths of the files whose bytes were dropped; none where all are kept."""
+    path = raw_dir / DROPPED
+    return frozenset(path.read_text().split("\n")[1:]) if path.is_file() else frozenset()
+
+
+def _unreadable(path: Path, error: Exception) -> StoreError:
+    return StoreError(f"{path}: no manifest that can be read ({error}); remove {path.parent} and fetch again")
 
 
 def _lock_text(files: Sequence[RawFile], fingerprint: str) -> str:
@@ -221,11 +247,11 @@ class Journal:
         self._lock = threading.Lock()
 
     def read(self) -> list[RawFile]:
-        """Its files; a last line that a kill cut short is left out."""
+        """Its files; a line that a kill or a full disk cut short is left out."""
         if not self._path.exists():
             return []
         rows = []
-        for line in self._path.read_text().splitlines():
+        for line in self._path.read_bytes().split(b"\n"):
             try:
                 rows.append(RawFile(**json.loads(line)))
             except (ValueError, TypeError):
@@ -233,9 +259,10 @@ class Journal:
         return rows
 
     def add(self, file: RawFile) -> None:
-        """Note a file that is at its final name."""
-        with self._lock, self._path.open("a") as journal:
-            journal.write(f"{file.model_dump_json()}\n")
+        """Note a file that is at its final name, on a line of its own: the one before may be torn."""
+        line = f"\n{file.model_dump_json()}\n".encode()
+        with self._lock, writable(self._path, "the journal", len(line)), self._path.open("ab") as journal:
+            journal.write(line)
 
     def remove(self) -> None:
         """Forget it: the manifest has taken it up."""

@@ -2,17 +2,19 @@
 
 A file of this way is held in memory until it is proved, and then written at once. Whatever is not as it should be in
 every respect is left to `transfer`, which knows what to make of it: an answer without a length, another size, a
-connection that breaks off (what came of it is kept), a checksum that does not agree, a server that says "later".
+connection that breaks off (what came of it is kept), a checksum that does not agree, a server that says "later". The
+first file that makes anybody wait leaves all the others too: what waits for each of a thousand files waits for hours.
 """
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from queue import SimpleQueue
-from threading import Lock
+from threading import Event, Lock
 
 from em_assets.errors import SourceError
 from em_assets.model import RemoteFile
@@ -24,14 +26,18 @@ from em_assets.sources.origins import Location, Origin
 from em_assets.sources.partial import Partial, partial_path, unwritable
 from em_assets.sources.protocols import ask_ranged
 from em_assets.sources.sessions import connection_for
-from em_assets.sources.transfer import Demand, Fetched, is_web_page, sums_of
+from em_assets.sources.transfer import Demand, Fetched, sums_of, why_no_data
 from em_assets.sources.wire import BLOCK_BYTES, Body, Patience, agree
+from em_assets.volumes.pages import HEAD_BYTES
 
 SMALL_BYTES = BLOCK_BYTES - (1 << 17)
 """A body that fits into a connection's block, with its head and the next one's."""
 
 AT_A_TIME = 32
 """Files on one connection before another process may have it."""
+
+SHARE_OF_PATIENCE = 0.5
+"""Of each wait; what is left after it has all of them still to come, and both must end in time."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,14 @@ class Objects:
     on_bytes: Callable[[int], None]
     left: list[Wish] = field(default_factory=list)
     _is_looked_at_again: bool = True
+    _ended: Event = field(default_factory=Event)
+    _waited_s: float = 0.0  # in vain, since the last file that came
+
+    def __post_init__(self) -> None:
+        waits = {name: SHARE_OF_PATIENCE * getattr(self.patience, name) for name in ("connect_s", "read_s", "stall_s")}
+        self.patience = replace(self.patience, **waits)
+        is_ended = self.host.is_ended
+        self.host = replace(self.host, is_ended=lambda: self._ended.is_set() or is_ended())
 
     def fetch(self, wishes: Sequence[Wish]) -> Iterator[tuple[Wish, Fetched]]:
         """Yield what is at its final name; folders are not synced yet.
@@ -87,26 +101,36 @@ class Objects:
 
         pending, n_working = iter(wishes), min(self.host.limit, len(wishes))
         with ThreadPoolExecutor(max(n_working, 1)) as pool:
-            for _ in range(n_working):
-                pool.submit(copy_context().run, work)
-            while n_working:
-                found = done.get()
-                if isinstance(found, BaseException):
-                    raise found
-                if found is None:
-                    n_working -= 1
-                else:
-                    yield found
+            try:
+                for _ in range(n_working):
+                    pool.submit(copy_context().run, work)
+                while n_working:
+                    found = done.get()
+                    if isinstance(found, BaseException):
+                        raise found
+                    if found is None:
+                        n_working -= 1
+                    else:
+                        yield found
+            except BaseException:  # also of whoever is yielded to: nobody wants the others any more
+                self._ended.set()
+                raise
+        self.left += pending
 
     def _next(self, pending: Iterator[Wish], lock: Lock) -> Wish | None:
         with lock:
             return None if self.host.is_ended() else next(pending, None)
 
     def _one(self, wish: Wish, done: Callable[[tuple[Wish, Fetched]], None]) -> None:
+        began_at = time.monotonic()
         fetched = self._fetched(wish)
         if fetched is None:
             self.left.append(wish)
+            self._waited_s += time.monotonic() - began_at
+            if self._waited_s >= min(self.patience.connect_s, self.patience.read_s, self.patience.stall_s):
+                self._ended.set()
             return
+        self._waited_s = 0.0
         self.on_bytes(fetched.size_bytes)
         done((wish, fetched))
 
@@ -191,7 +215,7 @@ def _is_as_listed(head: Head, validators: tuple[str, ...], remote: RemoteFile) -
 
 
 def _is_page(wish: Wish, body: memoryview) -> bool:
-    return is_web_page(PurePosixPath(wish.remote.path).name, bytes(body[:512]))
+    return why_no_data(PurePosixPath(wish.remote.path).name, bytes(body[:HEAD_BYTES]), len(body)) is not None
 
 
 def _keep_beginning(wish: Wish, head: Answer, body: memoryview) -> None:

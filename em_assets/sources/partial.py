@@ -62,8 +62,19 @@ class Partial:
 
     @property
     def resume(self) -> Resume | None:
-        """Where and how to go on; None where the file must start anew."""
-        return Resume(self.position, self._resume_with) if self.position and self._resume_with else None
+        """Where and how to go on; None where the file must start anew.
+
+        Of a file that is whole its last byte is asked for again: no server sends what lies behind it, and the answer
+        tells whether it is still that file.
+        """
+        if not self.position or not self._resume_with:
+            return None
+        return Resume(self.position - self.is_whole, self._resume_with)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether as many bytes are there as an answer has declared."""
+        return self.position == self.size_bytes
 
     def begin(self, body: Body, algorithms: Iterable[str]) -> None:
         """Take an answer: go on behind what is there, or start anew where the answer does."""
@@ -245,6 +256,15 @@ def unwritable(error: OSError, path: Path, what: str, size_bytes: int | None) ->
         f"{error.filename or path}: cannot be written ({error.strerror}); bytes needed: {needed}, for {what}; "
         f"bytes free: {free_bytes(path):,}; make room there and run again"
     )
+
+
+@contextmanager
+def writable(path: Path, what: str, size_bytes: int | None = None) -> Iterator[None]:
+    """Name a file and what it is for, where the disk fails: `unwritable`."""
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(error, path, what, size_bytes) from error
 
 
 def free_bytes(path: Path) -> int:

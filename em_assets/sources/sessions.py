@@ -143,9 +143,9 @@ def asked(
     try:
         response = _answer(session, method, url, timeouts, headers)
     except sent_astray as error:
-        raise SourceError(f"{url}: {error}") from error
+        raise SourceError(f"{url}: {error}") from None  # its text may hold the signature that a redirect brought
     except requests.RequestException as error:
-        raise SourceUnreachableError(f"{url}: no answer, {LATER} ({error})") from error
+        raise SourceUnreachableError(f"{url}: no answer, {LATER} ({error})") from None
     with response:
         if response.status_code not in accept:
             check_status(response, url)

@@ -31,23 +31,41 @@ class NewerVersion(NamedTuple):
         return f"{self.url}: a newer version is there: {self.newer_url}; look at what changed, then mend `url`"
 
 
-def newer_versions(sources: Sequence[Source], origin: Origin, *, patience: Patience = PATIENCE) -> list[NewerVersion]:
-    """The highest newer sibling of each source that has one; folders that cannot be listed tell nothing."""
-    found = (newer_version(source.url, origin, patience) for source in sources)
-    return [newer for newer in found if newer is not None]
+class Looked(NamedTuple):
+    """What was found beside a dataset's sources, and in words which folders cannot be listed and so tell nothing."""
+
+    newer: list[NewerVersion]
+    unlisted: list[str]
+
+
+def newer_versions(sources: Sequence[Source], origin: Origin, *, patience: Patience = PATIENCE) -> Looked:
+    """The highest newer sibling of each source that has one."""
+    looked = Looked([], [])
+    for source in sources:
+        try:
+            newer = _newest(source.url, origin, patience)
+        except SourceError as error:  # a bucket that nobody may list, a server without index pages
+            looked.unlisted.append(f"cannot be listed, so newer versions beside {source.url} are unknown: {error}")
+            continue
+        looked.newer.extend([newer] if newer else [])
+    return looked
 
 
 def newer_version(url: str, origin: Origin, patience: Patience = PATIENCE) -> NewerVersion | None:
     """The highest newer sibling of an address; None where there is none, or nobody lists them."""
+    try:
+        return _newest(url, origin, patience)
+    except SourceError:
+        return None
+
+
+def _newest(url: str, origin: Origin, patience: Patience) -> NewerVersion | None:
     place = _versioned_place(url)
     if place is None:
         return None
     parent, name, below = place
     speaker, location = ask(parent, origin)
-    try:
-        names = speaker.names(location, patience)
-    except SourceError:  # a bucket that nobody may list, a server without index pages
-        return None
+    names = speaker.names(location, patience)
     own = _version(name)
     versions = [(other, name.rstrip("/")) for name in names if (other := _version(name)) is not None]
     newer = [(numbers, name) for (key, numbers), name in versions if own and key == own[0] and numbers > own[1]]

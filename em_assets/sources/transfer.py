@@ -2,16 +2,17 @@
 
 ::
 
-    ask → as listed? → bytes into a partial, resumed where they break off → size → checksums → no web page → rename
+    ask → as listed? → bytes into a partial, resumed where they break off → size → no page of words → checksums → rename
 """
 
 import functools
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from em_assets.errors import IncompleteError, PlanTooLargeError, StoreError
+from em_assets.errors import IncompleteError, PlanTooLargeError, SourceUnreachableError, StoreError
 from em_assets.model import RemoteFile
 from em_assets.sources.checksums import ETAG_MD5, algorithm_of
 from em_assets.sources.hosts import Host
@@ -21,8 +22,9 @@ from em_assets.sources.partial import Partial
 from em_assets.sources.protocols import ask
 from em_assets.sources.ranges import receive_ranges
 from em_assets.sources.wire import PATIENCE, Body, Patience, Watch, agree
+from em_assets.volumes.pages import HEAD_BYTES, MOST_BYTES, VOXEL_SUFFIXES, page_in
 
-__all__ = ["Demand", "Fetched", "fetch_file", "file_sha256", "is_web_page", "sums_of"]
+__all__ = ["Demand", "Fetched", "fetch_file", "file_sha256", "is_web_page", "sums_of", "why_no_data"]
 
 _PAGE_SUFFIXES = (".html", ".htm", ".xhtml")
 _PAGE_BEGINNINGS = (b"<!doctype html", b"<html")
@@ -97,7 +99,7 @@ def fetch_file(
     Raises
     ------
     IncompleteError
-        Fewer, more or other bytes than declared, however often asked; or a web page in the place of data.
+        Fewer, more or other bytes than declared, however often asked; or a page or text in the place of data.
     SourceMissingError
         Not there, or not public: never asked twice.
     SourceUnreachableError
@@ -146,7 +148,7 @@ def _fetched(
         ):
             patience(functools.partial(_receive, remote, partial, origin, patience, demand, watch, on_bytes), watch)
         try:
-            _refuse_web_page(remote, partial)
+            _refuse_pages(remote, partial)
             _check_sums(remote, partial, demand)
         except IncompleteError as error:
             digest = partial.digest("sha256")
@@ -177,6 +179,8 @@ def _received_in_ranges(
     try:
         if about.recheck and not sums_of(partial.checksums, demand):
             _check_unchanged(remote, about.validators, about.recheck())
+    except SourceUnreachableError:  # no answer to a HEAD: the last byte is asked for again
+        return False
     except IncompleteError:
         partial.restart()
         return False
@@ -197,6 +201,9 @@ def _receive(
     try:
         with speaker.body(location, patience.within(watch.left_s), partial.resume) as body:
             expected = _expected_bytes(remote, body)
+            if partial.is_whole and body.start:  # its last byte, under the validator that all the others came with
+                partial.begin(replace(body, start=partial.position), demand.checksums)
+                return
             partial.begin(body, demand.checksums)
             watch.begin(partial.position)
             for chunk in body.chunks:
@@ -267,12 +274,21 @@ def is_web_page(name: str, beginning: bytes) -> bool:
     return not name.lower().endswith(_PAGE_SUFFIXES) and start.startswith(_PAGE_BEGINNINGS)
 
 
-def _refuse_web_page(remote: RemoteFile, partial: Partial) -> None:
-    """Error pages come with status 200 and the right length: a page under another name is no data."""
-    beginning, name = partial.beginning(512), PurePosixPath(remote.path).name
+def why_no_data(name: str, beginning: bytes, size_bytes: int) -> str | None:
+    """What the first `HEAD_BYTES` of a file are, where its name says that it is something else; None for data."""
     if is_web_page(name, beginning):
+        return "a web page"
+    is_of_voxels = name.lower().endswith(VOXEL_SUFFIXES)
+    return page_in(beginning) if is_of_voxels and size_bytes <= MOST_BYTES else None
+
+
+def _refuse_pages(remote: RemoteFile, partial: Partial) -> None:
+    """Error pages come with status 200 and the right length: words under an image's name are no data."""
+    beginning, name = partial.beginning(HEAD_BYTES), PurePosixPath(remote.path).name
+    kind = why_no_data(name, beginning, partial.position)
+    if kind is not None:
         raise IncompleteError(
-            f"{remote.url}: a web page saved as data ({name} begins with {beginning[:40].decode('latin-1')!r}); "
+            f"{remote.url}: {kind} saved as data ({name} begins with {beginning[:40].decode('latin-1')!r}); "
             "open the URL in a browser to see what it says"
         )
 

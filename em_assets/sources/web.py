@@ -4,6 +4,7 @@ Bodies come over a plain `Connection`, or through `requests` where an answer is 
 """
 
 import http.client
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -19,7 +20,7 @@ from em_assets.sources.connection import Connection, GarbledError, Head, Unusual
 from em_assets.sources.globs import Wanted
 from em_assets.sources.origins import Location
 from em_assets.sources.sessions import asked, check_status, connection_for, session_for
-from em_assets.sources.wire import BLOCK_BYTES, Body, Entry, NotResumedError, Patience, Resume
+from em_assets.sources.wire import BLOCK_BYTES, LATER, Body, Entry, NotResumedError, Patience, Resume, Watch
 
 if TYPE_CHECKING:
     import socket
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     import requests
 
 MOST_PAGES = 100_000
+MOST_PAGE_BYTES = 64 << 20
+"""Of an index page: some hundred thousand files in one folder."""
+
 MOST_REDIRECTS = 10
 AT_ONCE = 4
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -129,14 +133,8 @@ def fetch_small(url: str, patience: Patience, most_bytes: int) -> bytes | None:
         More than `most_bytes`.
     """
     with session_for(url) as session, asked(session, "GET", url, patience, accept=(403, 404)) as response:
-        if response.status_code in (403, 404):
-            return None
-        content = bytearray()
-        for chunk in _chunks(response, url):
-            content += chunk
-            if len(content) > most_bytes:
-                raise SourceError(f"{url}: a small file expected, more than {most_bytes:,} bytes sent")
-        return bytes(content)
+        is_there = response.status_code not in (403, 404)
+        return _content(response, url, patience.listing_s, most_bytes) if is_there else None
 
 
 def _body(
@@ -275,7 +273,20 @@ def _chunks(response: "requests.Response", url: str) -> Iterator[bytes]:
         while chunk := response.raw.read1(BLOCK_BYTES, decode_content=False):
             yield chunk
     except (urllib3.exceptions.HTTPError, http.client.HTTPException, requests.RequestException, OSError) as error:
-        raise SourceUnreachableError(f"{url}: broke off ({error})") from error
+        raise SourceUnreachableError(f"{url}: broke off ({error})") from None  # its text may hold a signature
+
+
+def _content(response: "requests.Response", url: str, left_s: float, most_bytes: int) -> bytes:
+    """A small body whole: a trickle ends in time, and what has no end is too large."""
+    until = time.monotonic() + left_s
+    content = bytearray()
+    for chunk in _chunks(response, url):
+        content += chunk
+        if len(content) > most_bytes:
+            raise SourceError(f"{url}: a small file expected, more than {most_bytes:,} bytes sent")
+        if time.monotonic() > until:
+            raise SourceUnreachableError(f"{url}: no end after {left_s:.0f} s and {len(content):,} bytes; {LATER}")
+    return bytes(content)
 
 
 def _walk(session: "requests.Session", root: str, wanted: Wanted, patience: Patience) -> dict[str, str]:
@@ -297,12 +308,14 @@ def _walk(session: "requests.Session", root: str, wanted: Wanted, patience: Pati
 
 
 def _children(session: "requests.Session", page: str, root: str, patience: Patience) -> Iterator[tuple[str, str]]:
+    watch = Watch(patience, patience.listing_s)
+
     def ask() -> tuple[str, str]:
-        with asked(session, "GET", page, patience) as response:
-            content = b"".join(_chunks(response, page))
+        with asked(session, "GET", page, patience.within(watch.left_s)) as response:
+            content = _content(response, page, watch.left_s, MOST_PAGE_BYTES)
             return response.url, content.decode(response.encoding or "utf-8", errors="replace")
 
-    address, text = patience(ask)
+    address, text = patience(ask, watch)
     links = _Links()
     links.feed(text)
     root_path = unquote(urlsplit(root).path)

@@ -1,5 +1,6 @@
 """The sensor's judgement on real sources and a real instance; the daemon itself runs in test_ui_and_daemon.py."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ import dagster as dg
 import pytest
 
 from em_assets import datasets, settings
+from em_assets.defs import automation
 from em_assets.defs.automation import (
     FINGERPRINT_TAG,
     MAX_ATTEMPTS,
@@ -102,6 +104,35 @@ def test_a_source_that_is_down_stops_no_other(platform: Platform, instance: dg.D
     shutil.rmtree(tmp_path / "one")
     change(tmp_path, "other")
     assert [request.partition_key for request in tick(platform, instance)] == ["other"]
+
+
+def test_a_manifest_that_cannot_be_read_stops_no_other(
+    platform: Platform, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    platform.settings.raw_dir("one").joinpath("manifest.parquet").write_bytes(b"half a manifest")
+    change(tmp_path, "other")
+    assert [request.partition_key for request in tick(platform, instance)] == ["other"]
+
+
+def test_a_tick_that_has_no_time_left_goes_on_with_the_next_dataset(
+    platform: Platform, instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Datasets whose archives are slow are not asked again before the others have had their turn."""
+    change(tmp_path, "one")
+    change(tmp_path, "other")
+    monkeypatch.setattr(automation, "LOOK_S", -1.0)
+    asked = [_asked(platform, instance, cursor) for cursor in ("", '{"next": "other", "seen": {}}')]
+    assert [json.loads(cursor)["next"] for cursor in asked] == ["one", "other"]
+    monkeypatch.undo()
+    first = source_changes(
+        dg.build_sensor_context(instance=instance, cursor=asked[1], resources={"platform": platform})
+    )
+    assert [request.partition_key for request in first.run_requests] == ["other", "one"]
+
+
+def _asked(platform: Platform, instance: dg.DagsterInstance, cursor: str) -> str:
+    context = dg.build_sensor_context(instance=instance, cursor=cursor, resources={"platform": platform})
+    return str(source_changes(context).cursor)
 
 
 def test_failed_runs_for_one_version_are_bounded_and_another_version_starts_anew(

@@ -31,9 +31,14 @@ class Fetching:
         self.raw_dir, self.origin, self.patience = raw_dir, origin, patience
         self.said: list[str] = []
 
-    def __call__(self, *sources: Source) -> Acquired:
+    def __call__(self, *sources: Source, accept_gone: bool = False) -> Acquired:
         return acquire(
-            sources or [Source(url=URL)], self.origin, self.raw_dir, log=self.said.append, patience=self.patience
+            sources or [Source(url=URL)],
+            self.origin,
+            self.raw_dir,
+            log=self.said.append,
+            patience=self.patience,
+            accept_gone=accept_gone,
         )
 
 
@@ -77,7 +82,7 @@ def test_a_file_that_is_not_whole_on_the_disk_is_fetched_again(data: Path, fetch
 def test_a_listing_that_shrinks_is_an_error_and_deletes_nothing(data: Path, fetching: Fetching) -> None:
     fetching()
     (data / "slice_15.tif").unlink()
-    with pytest.raises(SourceMissingError, match=rf"slice_15\.tif.*remove {fetching.raw_dir}"):
+    with pytest.raises(SourceMissingError, match=r"slice_15\.tif.*em-assets fetch .* --accept-gone"):
         fetching()
     assert (fetching.raw_dir / "files" / "slice_15.tif").exists()
     assert len(read_manifest(fetching.raw_dir) or ()) == 16
@@ -140,3 +145,33 @@ def test_a_manifest_that_cannot_be_read_is_the_stores_error(data: Path, fetching
     (fetching.raw_dir / "manifest.parquet").write_bytes(b"PAR1 torn")
     with pytest.raises(StoreError, match=r"manifest\.parquet"):
         fetching()
+
+
+def test_a_listing_that_shrank_for_good_is_accepted_when_asked_and_its_bytes_are_kept(
+    data: Path, fetching: Fetching
+) -> None:
+    fetching()
+    gone = (data / "slice_15.tif").read_bytes()
+    (data / "slice_15.tif").unlink()
+    got = fetching(accept_gone=True)
+    assert (got.kept, got.fetched, len(read_manifest(fetching.raw_dir) or ())) == (15, 0, 15)
+    assert not (fetching.raw_dir / "files" / "slice_15.tif").exists()
+    assert gone in [path.read_bytes() for path in (fetching.raw_dir / "old").iterdir()]
+    assert "1 files are listed no longer and let go" in fetching.said[-2]
+    assert fetching().kept == 15
+
+
+def test_what_the_toml_no_longer_asks_for_is_let_go_unasked(data: Path, fetching: Fetching) -> None:
+    """Narrowing `include` was refused as an incomplete listing; all that helped was to remove everything."""
+    fetching()
+    assert fetching(Source(url=URL, exclude=("slice_1*.tif",))).kept == 10
+    assert len(list((fetching.raw_dir / "files").iterdir())) == 10
+    (data / "slice_00.tif").unlink()
+    with pytest.raises(SourceMissingError, match=r"1 of 10 files that are held are no longer listed: slice_00\.tif"):
+        fetching(Source(url=URL, exclude=("slice_1*.tif",)))
+
+
+def test_sources_that_change_places_lose_nothing(data: Path, fetching: Fetching) -> None:
+    one, other = Source(url=URL, volume="a", include=("slice_0*",)), Source(url=URL, volume="b", include=("slice_1*",))
+    fetching(one, other)
+    assert (fetching(other, one).kept, len(list((fetching.raw_dir / "files").rglob("*.tif")))) == (16, 16)

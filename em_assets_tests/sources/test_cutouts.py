@@ -1,5 +1,6 @@
 """A box of a remote volume: where it was cut is recorded, and it is neither blank nor outside."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from numpy.typing import NDArray
 from em_assets.errors import OutOfBoundsError, PlanTooLargeError, SourceMissingError
 from em_assets.model import Source
 from em_assets.sources import Acquired, acquire, observe
+from em_assets.sources.hosts import Host
 from em_assets.sources.origins import Origin
+from em_assets.sources.progress import Progress, watched_by
 from em_assets.sources.wire import Patience
 
 URL = "gs://bucket/em"
@@ -113,6 +116,45 @@ def test_another_box_takes_the_place_of_the_first(tmp_path: Path, cut, voxels: N
     got = cut(Source(kind="cutout", url=URL, shape_zyx=(8, 8, 8), start_zyx=(1, 2, 90)))
     assert np.array_equal(crop(tmp_path / "raw")[0], voxels[1:9, 2:10, 90:98])
     assert got.kept == 0
+
+
+def test_what_a_new_box_replaces_is_kept_by_its_digest(tmp_path: Path, cut) -> None:
+    first = cut(Source(kind="cutout", url=URL, shape_zyx=BOX, start_zyx=(0, 0, 64)))
+    cut(Source(kind="cutout", url=URL, shape_zyx=(8, 8, 8), start_zyx=(1, 2, 90)))
+    for row in first.files:
+        kept = (tmp_path / "raw" / "old" / row.sha256).read_bytes()
+        assert hashlib.sha256(kept).hexdigest() == row.sha256
+
+
+def test_a_kill_between_the_renames_has_replaced_nothing(tmp_path: Path, cut, remote: Path) -> None:
+    """The process is gone when the old box has left its name; the next run finds the remote unreachable as well."""
+    source = Source(kind="cutout", url=URL, shape_zyx=BOX, start_zyx=(0, 0, 64))
+    first, files = cut(source), tmp_path / "raw" / "files"
+    staging = files / ".cutout-1"
+    staging.mkdir()
+    (files / "source").rename(staging / "replaced-source")
+    (files / "source").mkdir()
+    (files / "crop.zarr").rename(staging / "replaced-crop.zarr")
+    (remote / "info").rename(remote / "elsewhere")
+    with pytest.raises(SourceMissingError):
+        cut(source)
+    (remote / "elsewhere").rename(remote / "info")
+    assert cut(source).kept == len(first.files)
+    assert sorted(path.name for path in files.iterdir()) == ["crop.zarr", "source"]
+
+
+def test_metadata_that_is_no_longer_there_is_taken_for_a_refusal_and_changes_nothing(
+    tmp_path: Path, cut, zarr_remote: Path
+) -> None:
+    (zarr_remote / ".zattrs").write_text('{"lab": "A"}')
+    source = Source(kind="cutout", url="https://a.org/em.zarr", shape_zyx=BOX, start_zyx=(0, 0, 70))
+    source = source.model_copy(update={"absent_is_fill": True})
+    first = cut(source)
+    (zarr_remote / ".zattrs").rename(zarr_remote / "elsewhere")
+    with pytest.raises(SourceMissingError, match=r"no longer listed: source/\.zattrs"):
+        cut(source)
+    (zarr_remote / "elsewhere").rename(zarr_remote / ".zattrs")
+    assert cut(source).kept == len(first.files)
 
 
 def test_the_sample_may_have_a_smaller_box(tmp_path: Path, cut) -> None:
@@ -226,3 +268,27 @@ def test_a_shards_index_declares_chunks_absent_and_a_lost_shard_is_an_error(
     (sharded_remote / "c" / "0" / "1" / "3").unlink()
     with pytest.raises(SourceMissingError, match="the shard c/0/1/3 is not there"):
         cut(source, "again")
+
+
+def test_a_box_takes_one_of_its_hosts_connections_and_shows_how_far_it_is(
+    tmp_path: Path, archive: Origin, hurried: Patience, remote: Path
+) -> None:
+    at_work: list[int] = []
+    said: list[str] = []
+
+    class Watcher:
+        def began(self, progress: Progress) -> None:
+            pass
+
+        def moved(self, progress: Progress) -> None:
+            with Host("bucket", 32, tmp_path / ".hosts" / "bucket").spare_lines(32) as n_free:
+                at_work.append(32 - n_free)
+            said.append(f"{progress.done_files} of {progress.n_files}, {progress.done_bytes} of {progress.total_bytes}")
+
+        ended = began
+
+    source = Source(kind="cutout", url=URL, shape_zyx=(96, 40, 50), start_zyx=(0, 20, 70))
+    with watched_by(Watcher()):
+        acquire([source], archive, tmp_path / "raw", log=lambda line: None, patience=hurried)
+    assert said == ["0 of 1, 128000 of 192000", "0 of 1, 192000 of 192000", "1 of 1, 192000 of 192000"]
+    assert set(at_work) == {1}

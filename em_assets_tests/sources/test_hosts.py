@@ -1,13 +1,22 @@
 """A host is asked over so many connections as it is given, by all processes together."""
 
+import errno
+import fcntl
+import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from faulty_web import Exchange, faulty_web
 
+from em_assets.errors import StoreError
+from em_assets.model import Source
+from em_assets.sources import acquire
 from em_assets.sources.hosts import Host, host_of
+from em_assets.sources.origins import PUBLIC_ORIGIN
 
 HOLDING = """
 import sys, time
@@ -84,3 +93,39 @@ def test_another_process_holds_a_connection_until_it_dies(tmp_path: Path) -> Non
         assert n_free == 0
     with host.spare_lines(1) as n_free:
         assert n_free == 1
+
+
+@pytest.mark.parametrize("reason", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_store_without_locks_is_said_and_nobody_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: int
+) -> None:
+    """Some network disks have none; only the system can say so, and no disk of a test machine does."""
+
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(reason, os.strerror(reason))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    is_ended = iter([False, True])
+    host = Host("a.org", 1, tmp_path, is_ended=lambda: next(is_ended))
+    with pytest.raises(StoreError, match=r"00\.lock: cannot be locked"), host.line():
+        pass
+
+
+def test_a_file_of_a_fallback_counts_for_the_fallbacks_host(tmp_path: Path) -> None:
+    """Each address lists a file of its own; the fallback's is asked for over that host's connections."""
+    with faulty_web({"d": listed_as("a.tif")}) as first, faulty_web({"d": listed_as("b.tif")}) as second:
+        other = second.url.replace("127.0.0.1", "localhost")
+        source = Source(url=f"{first.url}/d/", fallback_urls=(f"{other}/d/",))
+        raw = tmp_path / "raw" / "x"
+        assert acquire([source], PUBLIC_ORIGIN, raw, log=str).fetched == 2
+    assert {path.name for path in (raw.parent / ".hosts").iterdir()} == {"127.0.0.1", "localhost"}
+
+
+def listed_as(name: str) -> Callable[[Exchange, threading.Event], bool]:
+    """A folder with one file."""
+
+    def answer(x: Exchange, _: threading.Event) -> bool:
+        x.plain(f'<a href="/d/{name}">{name}</a>'.encode() if x.path == "/d/" else b"II*\0")
+        return True
+
+    return answer

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from faulty_web import Exchange, FaultyWeb, etag, faulty_web
 
-from em_assets.errors import SourceError, StoreError
+from em_assets.errors import SourceError, SourceUnreachableError, StoreError
 from em_assets.model import RawFile, RemoteFile, Source
 from em_assets.sources import files
 from em_assets.sources.job import Job
@@ -173,3 +173,60 @@ def test_an_error_in_one_ends_all_threads(serve: Callable[[Answer], FaultyWeb], 
     with pytest.raises(SourceError, match="/d/007: HTTP 404"):
         files.fetch(job(serve(answer), tmp_path / "x"))
     assert sum(thread.name.startswith("ThreadPool") for thread in threading.enumerate()) <= before
+
+
+def silent(x: Exchange, content: bytes) -> bool:
+    """GET is never answered."""
+    if x.method == "GET":
+        x.connection.settimeout(20)
+        x.connection.recv(1)
+    return True
+
+
+def resets_late(x: Exchange, content: bytes) -> bool:
+    """No answer, after half a while, which is no time-out."""
+    threading.Event().wait(0.1)
+    return False
+
+
+@pytest.mark.parametrize("answer", [silent, resets_late])
+def test_a_dead_server_makes_nobody_wait_for_each_file(
+    serve: Callable[[Answer], FaultyWeb], tmp_path: Path, answer: Answer
+) -> None:
+    """Of 60 files, four at a time, few are asked for at all."""
+    patience = replace(HASTY, tries=1, read_s=0.4, stall_s=0.4, no_news_s=0.4)
+    web = serve(answer)
+    with pytest.raises(SourceUnreachableError, match="/d/"):
+        files.fetch(job(web, tmp_path / "x", patience))
+    assert len({path for _, path, _ in web.asked}) < 20
+
+
+def test_files_behind_one_that_made_wait_are_fetched_all_the_same(
+    serve: Callable[[Answer], FaultyWeb], tmp_path: Path
+) -> None:
+    def answer(x: Exchange, content: bytes) -> bool:
+        if x.path.endswith("003") and x.number == 0 and x.method == "GET":
+            return silent(x, content)
+        return well(x, content)
+
+    patience = replace(HASTY, connections=1, read_s=0.2)
+    assert all_right(files.fetch(job(serve(answer), tmp_path / "x", patience)), tmp_path / "x")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_an_error_of_whoever_keeps_the_files_ends_the_others(
+    serve: Callable[[Answer], FaultyWeb], tmp_path: Path, error: type[BaseException]
+) -> None:
+    """Ctrl-C, or a journal on a full disk: what is still to come is nobody's any more."""
+
+    def answer(x: Exchange, content: bytes) -> bool:
+        threading.Event().wait(0.02)
+        return well(x, content)
+
+    def keep(row: RawFile) -> None:
+        raise error("stop")
+
+    web = serve(answer)
+    with pytest.raises(error, match="stop"):
+        files.fetch(replace(job(web, tmp_path / "x", replace(HASTY, connections=2)), keep=keep))
+    assert len({path for _, path, _ in web.asked}) < 10

@@ -26,10 +26,12 @@ class Served:
     """A file whose version and whose breaking off a test turns."""
 
     def __init__(self) -> None:
-        self.content, self.most = PAYLOAD, HALF
+        self.content, self.most, self.has_head = PAYLOAD, HALF, True
 
     def __call__(self, x: Exchange, _: Event) -> None:
-        x.ranged(self.content, self.most)
+        if x.method == "HEAD" and not self.has_head:
+            return x.head(503, Content_Length=0)
+        return x.ranged(self.content, self.most)
 
 
 @pytest.fixture
@@ -77,6 +79,37 @@ def test_a_later_run_goes_on_where_an_earlier_one_broke_off(
 def test_another_version_is_fetched_whole(broken_off: Path, fetch: Callable[[], bytes], served: Served) -> None:
     served.content = OTHER
     assert fetch() == OTHER
+
+
+@pytest.fixture
+def whole(served: Served, web: FaultyWeb, fetch: Callable[[], bytes]) -> None:
+    """A first run had every byte, and no answer to the question whether the file was still the same."""
+    served.most, served.has_head = len(PAYLOAD), False
+    with pytest.raises(SourceUnreachableError, match="HTTP 503"):
+        fetch()
+    assert web.sent["/served/a.tif"] == len(PAYLOAD)
+
+
+def test_of_a_file_that_has_arrived_whole_one_byte_is_asked_for(
+    whole: None, fetch: Callable[[], bytes], web: FaultyWeb
+) -> None:
+    assert fetch() == PAYLOAD
+    assert web.sent["/served/a.tif"] == len(PAYLOAD) + 1
+
+
+def test_a_file_that_has_arrived_whole_and_has_changed_since_is_fetched_anew(
+    whole: None, served: Served, fetch: Callable[[], bytes]
+) -> None:
+    served.content, served.has_head = OTHER, True
+    assert fetch() == OTHER
+
+
+def test_a_server_without_heads_sends_each_byte_once(served: Served, web: FaultyWeb, tmp_path: Path) -> None:
+    """Its HEAD says 503 for ever: the last byte, asked for again, tells as well that the file is still the same."""
+    served.most, served.has_head = len(PAYLOAD), False
+    remote = RemoteFile(path="a.tif", url=f"{web.url}/served/a.tif", size_bytes=len(PAYLOAD), validator=None)
+    fetch_file(remote, tmp_path / "a.tif", PUBLIC_ORIGIN, patience=replace(ONCE, tries=2))
+    assert web.sent["/served/a.tif"] == len(PAYLOAD) + 1
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,9 @@ def releases(tmp_path: Path) -> Path:
 def test_the_highest_newer_version_is_named(releases: Path, archive: Origin, hurried: Patience, base: str) -> None:
     base = base.format(disk=releases / "disk")
     found = newer_versions([Source(url=f"{base}/v1.0/segmentation/")], archive, patience=hurried)
-    assert [newer.newer_url for newer in found] == [f"{base}/v1.10/segmentation/"]
-    assert f"{base}/v1.0/segmentation/: a newer version is there" in str(found[0])
+    assert [newer.newer_url for newer in found.newer] == [f"{base}/v1.10/segmentation/"]
+    assert f"{base}/v1.0/segmentation/: a newer version is there" in str(found.newer[0])
+    assert found.unlisted == []
     assert newer_version(f"{base}/v1.10/segmentation/", archive, hurried) is None
 
 
@@ -57,3 +58,14 @@ def test_only_the_numbers_of_a_version_may_differ(
 def test_a_folder_that_nobody_lists_tells_nothing(releases: Path, archive: Origin, hurried: Patience) -> None:
     assert newer_version("https://a.org/nothing/v1.0/", archive, hurried) is None
     assert newer_version("https://a.org/em/readme.txt", archive, hurried) is None
+
+
+def test_a_folder_that_cannot_be_listed_is_said_and_not_taken_for_one_without_newer_versions(
+    releases: Path, archive: Origin, hurried: Patience
+) -> None:
+    sources = [Source(url="https://a.org/nothing/v1.0/"), Source(url="https://a.org/em/v1.10/")]
+    found = newer_versions(sources, archive, patience=hurried)
+    assert found.newer == []
+    assert [said.split(": ")[0] for said in found.unlisted] == [
+        "cannot be listed, so newer versions beside https://a.org/nothing/v1.0/ are unknown"
+    ]

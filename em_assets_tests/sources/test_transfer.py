@@ -14,7 +14,8 @@ from em_assets.errors import (
     SourceUnreachableError,
     StoreError,
 )
-from em_assets.model import RemoteFile
+from em_assets.model import RemoteFile, Source
+from em_assets.sources import acquire
 from em_assets.sources.origins import PUBLIC_ORIGIN
 from em_assets.sources.transfer import Demand, fetch_file
 from em_assets.sources.wire import Patience
@@ -91,6 +92,35 @@ def test_a_web_page_saved_as_data_goes_to_quarantine(script: Script, hurried: Pa
     assert not (tmp_path / "a.tif").exists()
     assert (tmp_path / "bad" / "a.tif").read_bytes() == page
     assert "a web page" in (tmp_path / "bad" / "a.tif.reason.txt").read_text()
+
+
+NO_DATA = {
+    "an error page": b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>AccessDenied</Code></Error>',
+    "a git-LFS pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n",
+    "text": b"You are not allowed to read this file. Ask its owner for access.\n",
+}
+
+
+@pytest.mark.parametrize("kind", NO_DATA)
+def test_words_under_the_name_of_an_image_go_to_quarantine_each_time(
+    script: Script, hurried: Patience, tmp_path: Path, kind: str
+) -> None:
+    """Kept once, they would count as held, and nobody would ask for the image again."""
+    url = script.says("/a.mrc", NO_DATA[kind])
+    for _ in range(2):
+        with pytest.raises(IncompleteError, match=f"{kind}.*saved as data.*kept at"):
+            acquire([Source(url=url)], PUBLIC_ORIGIN, tmp_path / "raw" / "x", log=str, patience=hurried)
+    assert (tmp_path / "quarantine" / "x" / "a.mrc").read_bytes() == NO_DATA[kind]
+
+
+@pytest.mark.parametrize("name", ["a.xml", "a.txt", "README", "0.0.1"])
+@pytest.mark.parametrize("kind", NO_DATA)
+def test_words_under_a_name_that_may_hold_words_are_kept(
+    script: Script, hurried: Patience, tmp_path: Path, kind: str, name: str
+) -> None:
+    """Whether they stand in the place of a chunk, a check tells, which knows what lies around them."""
+    url = script.says(f"/{name}", NO_DATA[kind])
+    assert acquire([Source(url=url)], PUBLIC_ORIGIN, tmp_path / "raw", log=str, patience=hurried).fetched == 1
 
 
 def test_bytes_are_kept_as_stored_and_a_coding_nobody_asked_for_is_refused(
