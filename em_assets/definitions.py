@@ -28,6 +28,7 @@ def build_defs(settings: Settings = SETTINGS) -> dg.Definitions:
             assets.volume,
             assets.block_index,
             assets.raw_bytes,
+            assets.export,
             assets.catalog,
             assets.metadata_summary,
         ],

@@ -27,10 +27,11 @@ def fetch_datasets(
     is_json: bool,
     locked: bool = False,
     adopt_from: Path | None = None,
+    accept_gone: bool = False,
 ) -> int:
     """Materialize each dataset and then the catalog; 0, or 1 where a run or a blocking check failed.
 
-    `locked` and `adopt_from` are as for `sources.acquire`.
+    `locked`, `adopt_from` and `accept_gone` are as for `sources.acquire`.
     """
     # Dagster takes seconds to import: only those who run it wait for it.
     from em_assets.definitions import defs
@@ -39,7 +40,9 @@ def fetch_datasets(
 
     outcomes = []
     with instance(settings) as dagster, _origin_served(settings), transfers_shown():
-        runs = run_datasets(names, defs, dagster, before=_say, locked=locked, adopt_from=adopt_from)
+        runs = run_datasets(
+            names, defs, dagster, before=_say, locked=locked, adopt_from=adopt_from, accept_gone=accept_gone
+        )
         for name, outcome in zip(names, runs, strict=True):
             outcomes.append(outcome)
             _say(f"{name}: {'FAILED: ' + str(outcome.error) if not outcome.is_success else 'done'}")

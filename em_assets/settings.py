@@ -2,13 +2,14 @@
 
 import fcntl
 import json
+import math
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, NamedTuple, cast
 
 from em_assets.errors import OriginMismatchError, SettingsError
 from em_assets.remote.path import RemotePath, remote_path
@@ -29,6 +30,16 @@ LEAST_MEMORY_BYTES = 1 << 29
 
 CACHE = "~/.cache/em_assets"
 """Where the working copies of stores in buckets are."""
+
+BLOCKS = "blocks"
+"""Folder in there of the blocks of volumes that are elsewhere."""
+
+
+class BlockCache(NamedTuple):
+    """Where blocks of volumes that are elsewhere are kept on this disk, and how many bytes of them at most."""
+
+    folder: Path
+    most_bytes: int
 
 
 @dataclass(frozen=True)
@@ -83,6 +94,8 @@ class Settings:
         How long transfers wait, and over how many connections they come.
     dask
         Address of the Dask scheduler whose workers write volumes; None where this process does.
+    block_cache
+        Where blocks of volumes that are elsewhere are kept once they were read; None where they are not.
     """
 
     store: Path
@@ -96,6 +109,7 @@ class Settings:
     transfer: TransferLimits = TransferLimits()
     dask: str | None = None
     remote: RemotePath | None = None
+    block_cache: BlockCache | None = None
 
     @property
     def address(self) -> str:
@@ -125,6 +139,10 @@ class Settings:
         """Folder of a dataset's tags, claims and record."""
         return self.store / "metadata" / dataset
 
+    def exports_dir(self, layout: str) -> Path | RemotePath:
+        """Folder of exports in a layout where no other place is named."""
+        return (self.remote or self.store) / "exports" / layout
+
     def volumes_dir(self, dataset: str) -> Path | RemotePath:
         """Folder of a dataset's volumes, one folder each."""
         return (self.remote or self.store) / "volumes" / dataset
@@ -152,10 +170,11 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         redact=_switch("EM_ASSETS_REDACT", env.get("EM_ASSETS_REDACT")),
         transfer=transfer_limits(env),
         dask=dask_address(env),
+        block_cache=block_cache(env),
     )
 
 
-def transfer_limits(environ: Mapping[str, str]) -> TransferLimits:
+def transfer_limits(environ: Mapping[str, str] | None = None) -> TransferLimits:
     """Limits of transfers: `EM_ASSETS_CONNECT_S`, `EM_ASSETS_CONNECTIONS` and so on.
 
     Raises
@@ -163,7 +182,8 @@ def transfer_limits(environ: Mapping[str, str]) -> TransferLimits:
     SettingsError
         One of them is no number above 0.
     """
-    given = {field.name: environ.get(f"EM_ASSETS_{field.name.upper()}") for field in fields(TransferLimits)}
+    env = os.environ if environ is None else environ
+    given = {field.name: env.get(f"EM_ASSETS_{field.name.upper()}") for field in fields(TransferLimits)}
     numbers = {name: _above_zero(f"EM_ASSETS_{name.upper()}", value) for name, value in given.items() if value}
     connections = numbers.pop("connections", None)
     return TransferLimits(**numbers, connections=None if connections is None else max(int(connections), 1))
@@ -226,6 +246,35 @@ def dask_address(environ: Mapping[str, str] | None = None) -> str | None:
     return value or None
 
 
+def block_cache(environ: Mapping[str, str] | None = None) -> BlockCache | None:
+    """Where blocks of volumes that are elsewhere are kept; None where they are not, which is the default.
+
+    Raises
+    ------
+    SettingsError
+        Its size is no number of gibibytes.
+    """
+    env = os.environ if environ is None else environ
+    value = env.get("EM_ASSETS_BLOCK_CACHE_GIB") or "0"
+    try:
+        most_bytes = int(float(value) * (1 << 30))
+    except (ValueError, OverflowError):
+        most_bytes = -1
+    if most_bytes < 0:
+        raise SettingsError(f"EM_ASSETS_BLOCK_CACHE_GIB={value}: gibibytes expected, 0 for none")
+    return BlockCache(_cache_folder(env) / BLOCKS, most_bytes) if most_bytes else None
+
+
+def say_to_tensorstore(connect_s: float, stall_s: float, least_bytes_per_s: float) -> None:
+    """How long its requests wait: it listens to the environment alone, and would wait for ever.
+
+    What the user said to it holds.
+    """
+    os.environ.setdefault("TENSORSTORE_CURL_CONNECT_TIMEOUT_SECONDS", str(math.ceil(connect_s)))
+    os.environ.setdefault("TENSORSTORE_CURL_LOW_SPEED_TIME_SECONDS", str(math.ceil(stall_s)))
+    os.environ.setdefault("TENSORSTORE_CURL_LOW_SPEED_LIMIT_BYTES", str(math.ceil(least_bytes_per_s)))
+
+
 def claim_store(settings: Settings) -> None:
     """Bind a store to its origin on first use; refuse a store that belongs to another.
 
@@ -253,6 +302,17 @@ def absolute(path: Path) -> Path:
     if ".." not in path.parts:
         return path
     return path.resolve() if path.name == ".." else path.parent.resolve() / path.name
+
+
+def place(text: str) -> Path | RemotePath:
+    """A folder of this disk, or of a bucket whose server and keys the environment's `AWS_*` name.
+
+    Raises
+    ------
+    SettingsError
+        It is a URL, and no `s3://bucket/key`.
+    """
+    return remote_path(text, os.environ) if "://" in text else absolute(Path(text))
 
 
 def store_origin(store: Path | RemotePath) -> str | None:
@@ -299,7 +359,11 @@ def _store(value: str, environ: Mapping[str, str]) -> tuple[Path, RemotePath | N
     except SettingsError as error:
         raise SettingsError(f"EM_ASSETS_STORE={error}") from error
     named = sha256(f"{remote.endpoint} {remote.url}".encode()).hexdigest()[:16]
-    return absolute(Path(environ.get("EM_ASSETS_CACHE") or CACHE)) / named, remote
+    return _cache_folder(environ) / named, remote
+
+
+def _cache_folder(environ: Mapping[str, str]) -> Path:
+    return absolute(Path(environ.get("EM_ASSETS_CACHE") or CACHE))
 
 
 def _origin(value: str | None, store: Path, remote: RemotePath | None) -> str:

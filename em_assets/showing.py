@@ -2,9 +2,13 @@
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
-from em_assets.terminal import cell, show_rows
+from em_assets.terminal import cell, show_rows, size
+
+if TYPE_CHECKING:
+    from em_assets.planning import Plan
 
 FIELD_COLUMNS = ("field", "value", "unit", "said_by", "locator", "rule", "n_agree", "n_disagree")
 CONFLICT_COLUMNS = ("field", "value", "said_by", "other_value", "other_said_by", "factor", "cause", "rule")
@@ -53,6 +57,26 @@ def show_verdicts(verdicts: Sequence[Row]) -> None:
     show_rows([{key: row.get(key) for key in VERDICT_COLUMNS} for row in verdicts])
     counts = {verdict: sum(row["verdict"] == verdict for row in verdicts) for verdict in ("holds", "fails", "unknown")}
     sys.stdout.write(f"{', '.join(f'{count} {verdict}' for verdict, count in counts.items())}\n")
+
+
+def show_plan(planned: "Plan") -> None:
+    """One line a source, then the sum, the room that there is, and what stands in the way."""
+    show_rows([{key: _planned_cell(key, value) for key, value in asdict(one).items()} for one in planned.sources])
+    unknown = sum(one.n_unknown_sizes for one in planned.sources)
+    more = f", and {unknown} of which nobody says the size" if unknown else ""
+    sys.stdout.write(
+        f"To fetch: {planned.objects_to_fetch} objects, {size(planned.bytes_to_fetch)}{more}; "
+        f"{size(planned.free_bytes)} free at {planned.store}\n"
+    )
+    sys.stdout.writelines(f"NOT POSSIBLE: {obstacle}\n" for obstacle in planned.obstacles)
+
+
+def _planned_cell(key: str, value: object) -> object:
+    if key in ("bytes", "bytes_to_fetch", "room_bytes") and isinstance(value, int):
+        return size(value)
+    if key == "blank_risk" and isinstance(value, float):
+        return f"{value:.0%}"
+    return value
 
 
 def _show_facts(facts: Row) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 
@@ -70,3 +70,15 @@ def size(n_bytes: int | None) -> str:
             return f"{value:.3g} {unit}" if unit != "bytes" else f"{n_bytes} bytes"
         value /= 1000
     return f"{value:.3g} PB"
+
+
+def voxels_shown() -> Callable[[int, int], None] | None:
+    """What shows done and all voxels as a line on stderr that grows; None where that is no terminal."""
+    if not sys.stderr.isatty():
+        return None
+
+    def show(done: int, total: int) -> None:
+        sys.stderr.write(f"\r{done / total:4.0%} of {total} voxels{chr(10) if done == total else ''}")
+        sys.stderr.flush()
+
+    return show

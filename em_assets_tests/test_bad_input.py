@@ -61,7 +61,10 @@ CASES: Mapping[str, tuple[Mapping[str, Any], tuple[str, ...]]] = {
         {"url": "HTTP/empty", "kind": "cutout", "shape_zyx": [4, 8, 8]},
         ("HTTP/empty", "no volume to cut from", "mend `url`"),
     ),
-    "too_many_bytes": ({"url": "FILES/good.tif", "max_bytes": 100}, ("good.tif", "13,086 bytes", "leave `max_bytes` out")),
+    "too_many_bytes": (
+        {"url": "FILES/good.tif", "max_bytes": 100},
+        ("good.tif", "13,086 bytes", "leave `max_bytes` out"),
+    ),
     "spectrum": ({"url": "FILES/spectrum.dm3"}, ("spectrum.dm3", "is a spectrum", "only real-valued")),
     "complex": ({"url": "FILES/complex.tif"}, ("complex.tif", "complex data", "real numbers become volumes")),
     "colour": ({"url": "FILES/colour.tif"}, ("colour.tif", "colour data", "grey images become volumes")),

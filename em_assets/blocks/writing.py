@@ -66,11 +66,13 @@ class Prediction:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         sweep(self.path.parent, self.path.name)
         self._staging = self._stack.enter_context(staging_folder(self.path.parent, self.path.name))
-        kept = self.dtype if self.content == "labels" else np.dtype(np.float32)
+        # Sums of anything wider than 16 bits would lose digits in float32.
+        work = np.float32 if self.dtype.itemsize <= 2 or self.dtype == np.float32 else np.float64
+        kept = self.dtype if self.content == "labels" else np.dtype(work)
         n = max(len(self.channels), 1)
         with disk_errors(str(self.path)):
             self._values = _zeros(self._staging / "values.npy", (n, *self.shape_zyx), kept)
-            self._weights = _zeros(self._staging / "weights.npy", self.shape_zyx, np.dtype(np.float32))
+            self._weights = _zeros(self._staging / "weights.npy", self.shape_zyx, np.dtype(work))
 
     @property
     def shape_zyx(self) -> ZYX:
@@ -100,7 +102,7 @@ class Prediction:
         start = whole_numbers(start_zyx)
         check_box(str(self.path), start, (z, y, x), self.shape_zyx)
         box = tuple(slice(a, a + n) for a, n in zip(start, (z, y, x), strict=True))
-        weight = _weights((z, y, x), self.overlap_zyx)
+        weight = _weights((z, y, x), self.overlap_zyx).astype(self._weights.dtype)
         if self.content == "labels":
             self._keep_heavier(box, values, weight)
         else:

@@ -5,7 +5,7 @@ from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from em_assets.catalog.schemas import BLOCK_INDEX
+from em_assets.catalog.schemas import BLOCK_INDEX, POINTS
 from em_assets.catalog.views import VIEWS
 from em_assets.errors import NotBuiltError, StoreError, UsageError
 from em_assets.keeping import bring_folder, bring_from_every_dataset
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 QUESTIONS = ("SELECT", "EXPLAIN")
 """DuckDB's words for statements that change nothing; DESCRIBE, SHOW and SUMMARIZE are SELECT to it."""
+
+
+OF_EVERY_DATASET = (BLOCK_INDEX, POINTS)
+"""Tables that are asked like the catalog's, and lie beside each dataset's own."""
 
 
 def query(sql: str, settings: Settings) -> "pa.Table":
@@ -34,8 +38,9 @@ def query(sql: str, settings: Settings) -> "pa.Table":
     import duckdb
 
     bring_folder(settings, settings.catalog_dir)
-    bring_from_every_dataset(settings, f"{BLOCK_INDEX.name}.parquet")
-    tables = _catalog_tables(settings.catalog_dir) | _block_indexes(settings)
+    for schema in OF_EVERY_DATASET:
+        bring_from_every_dataset(settings, f"{schema.name}.parquet")
+    tables = _catalog_tables(settings.catalog_dir) | _tables_of_datasets(settings)
     with duckdb.connect(":memory:") as connection:
         _register(connection, tables)
         views = _add_views(connection, tables)
@@ -54,10 +59,11 @@ def rows_of(answer: "pa.Table") -> list[dict[str, Any]]:
     return [{name: _printable(value) for name, value in row.items()} for row in rows]
 
 
-def _block_indexes(settings: Settings) -> dict[str, list[Path]]:
-    """Those of all datasets as one table: they have a row a chunk, so they are read where they lie."""
-    found = sorted(settings.metadata_dir("_").parent.glob(f"*/{BLOCK_INDEX.name}.parquet"))
-    return {BLOCK_INDEX.name: found} if found else {}
+def _tables_of_datasets(settings: Settings) -> dict[str, list[Path]]:
+    """Those of all datasets as one table each: they have a row a chunk or point, so they are read where they lie."""
+    folder = settings.metadata_dir("_").parent
+    found = {schema.name: sorted(folder.glob(f"*/{schema.name}.parquet")) for schema in OF_EVERY_DATASET}
+    return {name: paths for name, paths in found.items() if paths}
 
 
 def _catalog_tables(folder: Path) -> dict[str, list[Path]]:

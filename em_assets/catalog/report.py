@@ -61,7 +61,7 @@ def consolidated_report(tables: "Mapping[str, pa.Table]") -> dict[str, Any]:
     datasets, volumes = tables["datasets"].to_pylist(), tables["volumes"].to_pylist()
     fields, conflicts = tables["fields"].to_pylist(), tables["conflicts"].to_pylist()
     resolution = _resolution_analysis(volumes)
-    techniques, organisms = _groups(volumes, "technique"), _groups(volumes, "organism")
+    techniques, organisms, licences = (_groups(volumes, field) for field in ("technique", "organism", "licence"))
     by_field = _fields(fields, conflicts)
     summary = {
         "n_datasets": len(datasets),
@@ -75,13 +75,14 @@ def consolidated_report(tables: "Mapping[str, pa.Table]") -> dict[str, Any]:
         "n_unknown_fields": sum(row["is_unknown"] for row in fields),
         "origins": sorted({row["origin"] for row in datasets}),
     }
-    findings = _findings(summary, resolution, techniques, organisms, by_field)
+    findings = _findings(summary, resolution, techniques, organisms, licences, by_field)
     return {
         "summary": summary | {"key_findings": findings},
         "fields": by_field,
         "resolution_analysis": resolution,
         "technique_groups": techniques,
         "organism_groups": organisms,
+        "licence_groups": licences,
         "table": [_table_row(row) for row in volumes],
     }
 
@@ -161,6 +162,7 @@ def _findings(
     resolution: Row,
     techniques: Mapping[str, Any],
     organisms: Mapping[str, Any],
+    licences: Mapping[str, Any],
     fields: Mapping[str, Any],
 ) -> list[str]:
     isotropic, total = resolution["isotropic_datasets"], summary["n_datasets"]
@@ -173,6 +175,7 @@ def _findings(
         *_extreme(resolution["volumes"]),
         f"Techniques: {_groups_in_words(techniques)}.",
         f"Organisms: {_groups_in_words(organisms)}.",
+        f"Licences: {_groups_in_words(licences)}.",
         f"{_count(summary['n_conflicts'], 'conflict')} between sources, {summary['n_unsettled']} of them unsettled"
         f"{_named(disputed)}.",
         f"{_count(summary['n_unknown_fields'], 'field')} of volumes unknown; known of none of them: "

@@ -270,6 +270,23 @@ BLOCK_INDEX = TableSchema(
 )
 """Beside a dataset's own tables: it has a row a chunk, so the catalog holds no copy of it."""
 
+POINTS = TableSchema(
+    "points",
+    (
+        _DATASET,
+        Column("file", "string", "path of the file of points below the dataset's raw files", required=True),
+        Column("type", "string", "point, orientedPoint or instancePoint, as the file says; null where it does not"),
+        Column("z", "float64", "voxels of the annotated volume along z", required=True),
+        Column("y", "float64", "the same along y", required=True),
+        Column("x", "float64", "the same along x", required=True),
+        Column("instance_id", "int64", "which object the point is part of; null where the file does not say"),
+        Column("rotation_xyz", "string", "rotation matrix of an oriented point as JSON, rows x, y, z"),
+    ),
+    meaning="Every annotated point of a dataset's `.ndjson` files, in the files' own order",
+    order="dataset, file, then the file's own order",
+)
+"""Beside a dataset's own tables, and there only for one that has points; the catalog holds no copy of it."""
+
 OF_A_DATASET = (ORIGINAL_TAGS, CLAIMS, RECORD, CONFLICTS, FIELDS, FILES)
 """The tables below `metadata/<dataset>/`."""
 

@@ -64,12 +64,13 @@ def raw_units(dataset: Dataset, raw_dir: Path, files: Sequence[RawFile]) -> list
     """What carries tags: a label and a path for each file of a known format and each zarr or precomputed folder.
 
     A label is the path below the raw files, or the address's last name where the source itself is such a folder. Files
-    of no known format are kept and not read; an archive's record is no file of the dataset's own.
+    of no known format are kept and not read; an archive's record is no file of the dataset's own, but those of the
+    cryoET portal are part of its tree, and not all of their keys are claims.
     """
     return [
         (file_name(source.url.rstrip("/")) if unit == WHOLE_TREE else unit, raw_dir / FILES / unit)
         for index, source in enumerate(dataset.sources)
-        if source.archive is None
+        if source.archive in (None, "cryoet")
         for unit in _units([file for file in files if file.source == index], raw_dir)
     ]
 
@@ -139,7 +140,7 @@ def _units(rows: list[RawFile], raw_dir: Path) -> Iterator[str]:
     for row in rows:
         folder = _inside(row.path, folders)
         unit = row.path if folder is None else folder
-        if unit not in done and (folder is not None or _format_name(raw_dir / FILES / row.path) is not None):
+        if unit not in done and (folder is not None or _has_tags(raw_dir / FILES / row.path)):
             done.add(unit)
             yield unit
 
@@ -172,6 +173,16 @@ def _format_name(path: Path) -> str | None:
         return detect(path).NAME
     except UnknownFormatError:
         return None
+
+
+def _has_tags(path: Path) -> bool:
+    """Whether a format reads it; a document that is none is kept like a text file, so it stops no dataset."""
+    from em_assets.formats import detect_tagged, documents
+
+    try:
+        return detect_tagged(path) is not documents or documents.is_whole(str(path))
+    except UnknownFormatError:
+        return False
 
 
 def _described(dataset: Dataset, source: Source, volume: SourceVolume, n_volumes: int) -> RawVolume:

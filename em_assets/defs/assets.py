@@ -3,12 +3,13 @@
 Bodies fetch arguments, call plain functions and return; each docstring is what the scientist reads in the UI.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import pyarrow as pa
 
-from em_assets import building
+from em_assets import building, layouts
 from em_assets.building import VolumeToWrite
 from em_assets.catalog.block_index import write_block_index
 from em_assets.catalog.consolidate import consolidate
@@ -22,10 +23,11 @@ from em_assets.defs.partitions import each_dataset
 from em_assets.defs.platform import Platform
 from em_assets.defs.pools import hosts_of, slots
 from em_assets.defs.retrying import retried
-from em_assets.keeping import bring_raw, send_folder, send_raw
+from em_assets.keeping import bring_raw, changing, send_folder, send_raw
+from em_assets.layouts.interface import Options
 from em_assets.proving import drop_raw
 from em_assets.retention import made_of
-from em_assets.settings import PUBLIC
+from em_assets.settings import PUBLIC, place
 from em_assets.sources import acquire, observe
 from em_assets.sources.wire import Patience
 
@@ -44,10 +46,23 @@ follows_its_datasets = (
 
 
 class Acquisition(dg.Config):
-    """How the files come in: `locked` demands the bytes of `lock.toml`, `from_folder` adopts what came another way."""
+    """How the files come in: `locked` demands the bytes of `lock.toml`, `from_folder` adopts what came another way.
+
+    `accept_gone` lets go what the source no longer lists; without it that is an error.
+    """
 
     locked: bool = False
     from_folder: str | None = None
+    accept_gone: bool = False
+
+
+class Export(dg.Config):
+    """What to write where: a layout's name, and a folder or `s3://…` (by default `exports/<layout>` in the store)."""
+
+    layout: str | None = None
+    to: str | None = None
+    resample_isotropic: bool = False
+    require_licence: bool = False
 
 
 @dg.observable_source_asset(group_name="acquisition", partitions_def=each_dataset)
@@ -84,17 +99,19 @@ def raw_files(
     hosts = hosts_of(dataset.sources) if platform.settings.origin == PUBLIC else []
     with slots(context, hosts), platform.serving() as origin:
         bring_raw(platform.settings, dataset.name)
-        held = acquire(
-            dataset.sources,
-            origin,
-            folder,
-            log=context.log.info,
-            patience=Patience.within_limits(platform.settings.transfer),
-            locked=config.locked,
-            adopt_from=Path(config.from_folder) if config.from_folder else None,
-            made_of=made_of(dataset, platform.settings),
-        )
-        send_raw(platform.settings, dataset.name)
+        with changing(platform.settings, folder):
+            held = acquire(
+                dataset.sources,
+                origin,
+                folder,
+                log=context.log.info,
+                patience=Patience.within_limits(platform.settings.transfer),
+                locked=config.locked,
+                adopt_from=Path(config.from_folder) if config.from_folder else None,
+                made_of=made_of(dataset, platform.settings),
+                accept_gone=config.accept_gone,
+            )
+            send_raw(platform.settings, dataset.name)
     n_bytes = sum(file.size_bytes for file in held.files)
     context.log.info(
         f"{len(held.files)} files, {metadata.size(n_bytes)}: {held.fetched} fetched ({held.fetched_bytes} bytes), "
@@ -130,15 +147,19 @@ def raw_files(
 def original_tags(context: dg.AssetExecutionContext, platform: AnyPlatform) -> pa.Table:
     """Every tag that the dataset's files carry, one row a tag: file, container, path, value, type.
 
-    The same as JSON, one document a file or Zarr node, lies in the folder `tags` beside the table.
+    The same as JSON, one document a file or Zarr node, lies in the folder `tags` beside the table; so do the annotated
+    points of a dataset of the cryoET portal, as `points.parquet`.
     """
-    tags = building.original_tags(platform.dataset(context.partition_key), platform.settings)
+    dataset = platform.dataset(context.partition_key)
+    tags = building.original_tags(dataset, platform.settings)
+    n_points = building.write_points(dataset, platform.settings)
     n_files = len(tags["file"].unique())
     context.log.info(f"{tags.num_rows} tags of {n_files} files")
     context.add_output_metadata(
         {
             "tags": tags.num_rows,
             "files": n_files,
+            "points": n_points,
             "as_json": dg.MetadataValue.path(str(platform.settings.metadata_dir(context.partition_key) / TAGS_FOLDER)),
             "first": metadata.markdown_table(tags.column_names, tags[:20].to_pylist()),
         }
@@ -215,8 +236,10 @@ def block_index(context: dg.AssetExecutionContext, platform: AnyPlatform) -> dg.
     They were taken in the pass that wrote the volume. `em-assets query` knows the rows as `block_index`.
     """
     settings = platform.settings
-    index = write_block_index(platform.dataset(context.partition_key).name, settings)
-    send_folder(settings, settings.metadata_dir(context.partition_key))
+    dataset, folder = platform.dataset(context.partition_key).name, settings.metadata_dir(context.partition_key)
+    with changing(settings, folder):
+        index = write_block_index(dataset, settings)
+        send_folder(settings, folder)
     context.log.info(f"{index.n_rows} chunks")
     return dg.MaterializeResult(
         metadata={
@@ -243,6 +266,37 @@ def raw_bytes(context: dg.AssetExecutionContext, platform: AnyPlatform) -> dg.Ma
         context.log.info("; ".join(retained.reasons) or f"{retained.dropped_bytes} bytes dropped")
     return dg.MaterializeResult(
         metadata={"dropped_bytes": retained.dropped_bytes, "kept_because": metadata.bullets(retained.reasons)}
+    )
+
+
+@dg.asset(
+    group_name="volumes", owners=OWNERS, partitions_def=each_dataset, deps=[record, volume], output_required=False
+)
+def export(context: dg.AssetExecutionContext, platform: AnyPlatform, config: Export) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]  # Dagster reads it, and knows no other
+    """The dataset as others expect it: name a layout in the launchpad (cryoet, visor, visor-2025 and others).
+
+    Without a layout nothing is written. What the layout cannot carry is refused, and listed here with the reason.
+    Layouts about a selection (croissant, citation) take all datasets that are held, whatever the partition.
+    """
+    if config.layout is None:
+        context.log.info(f"no layout named, so nothing to export; there are: {', '.join(layouts.LAYOUTS)}")
+        return
+    settings, dataset = platform.settings, platform.dataset(context.partition_key)
+    dest = place(config.to) if config.to else settings.exports_dir(config.layout)
+    options = Options(resample_isotropic=config.resample_isotropic, require_licence=config.require_licence)
+    of_one = layouts.layout(config.layout).TAKES == "one"
+    (done,) = layouts.export([dataset.name] if of_one else [], settings, config.layout, dest, options)
+    context.log.info(f"{done.n_files} files, {metadata.size(done.size_bytes)}, {len(done.refused)} refusals")
+    yield dg.MaterializeResult(
+        metadata={
+            "layout": done.layout,
+            "entries": metadata.bullets([f"{done.dest}/{entry}" for entry in done.entries]),
+            "files": done.n_files,
+            "bytes": done.size_bytes,
+            "is_new": done.is_new,
+            "refused": metadata.bullets(done.refused),
+            "notes": metadata.bullets(done.notes),
+        }
     )
 
 
@@ -296,10 +350,11 @@ def metadata_summary(
     """
     report, categories = consolidated_report(catalog), consolidated_metadata(catalog)
     texts = {SUMMARY_FILE: summary_of(catalog), CATEGORIES_FILE: as_json(categories), REPORT_FILE: as_json(report)}
-    for name, text in texts.items():
-        write_text(text, platform.settings.catalog_dir / name)
-        context.log.info(str(platform.settings.catalog_dir / name))
-    send_folder(platform.settings, platform.settings.catalog_dir)
+    with changing(platform.settings, platform.settings.catalog_dir):
+        for name, text in texts.items():
+            write_text(text, platform.settings.catalog_dir / name)
+            context.log.info(str(platform.settings.catalog_dir / name))
+        send_folder(platform.settings, platform.settings.catalog_dir)
     return dg.MaterializeResult(
         metadata={
             "folder": dg.MetadataValue.path(str(platform.settings.catalog_dir)),

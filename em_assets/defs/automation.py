@@ -6,8 +6,9 @@ for anything twice; and a store that was deleted is made again.
 """
 
 import json
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import dagster as dg
 
@@ -20,9 +21,16 @@ from em_assets.keeping import bring
 from em_assets.settings import PUBLIC, SAMPLE
 from em_assets.sources import observe, read_fingerprint
 from em_assets.sources.origins import Origin
+from em_assets.sources.wire import Patience
 
 MAX_ATTEMPTS = 3
 """Failed runs for one fingerprint before the sensor waits for another change."""
+
+LOOK_S = 25.0
+"""Of a tick for all datasets, in seconds: the daemon ends a tick after 60, and then nothing of it counts."""
+
+ANSWER_S = 10.0
+"""For one archive to answer; who is slower is asked again in the next tick."""
 
 FINGERPRINT_TAG = "em_assets/source_fingerprint"
 WATCHED_TAG = "em_assets/watched"
@@ -49,7 +57,7 @@ CATALOG_TAGS = _at_most(hours=1)
 
 dataset_job = dg.define_asset_job(
     "build_dataset",
-    selection=dg.AssetSelection.all() - dg.AssetSelection.assets("source", "catalog", "metadata_summary"),
+    selection=dg.AssetSelection.all() - dg.AssetSelection.assets("source", "catalog", "metadata_summary", "export"),
     description="Everything that belongs to one dataset: raw files, tags, claims, record, volumes and their checks.",
     tags=_at_most(hours=24),
 )
@@ -104,11 +112,16 @@ def reason_to_run(watched: Watched) -> str | None:
 )
 def source_changes(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]) -> dg.SensorResult:
     """Compare every fetched dataset's source with what is held, and ask for exactly the runs that are due."""
-    seen: dict[str, str] = json.loads(context.cursor or "{}")
+    kept = json.loads(context.cursor or "{}")
+    seen: dict[str, str] = kept.get("seen", {})
     requests: list[dg.RunRequest] = []
     events: list[dg.AssetObservation] = []
     with platform.serving() as origin:
-        for name in _watched_names(context.instance, platform):
+        names, ends_at = _in_turn(platform, kept.get("next", "")), time.monotonic() + LOOK_S
+        for name in names:
+            if time.monotonic() > ends_at:
+                context.log.warning(f"{name} and those after it are looked at in the next tick: the archives are slow")
+                break
             fingerprint = _fingerprint(context, platform, name, origin)
             if fingerprint is None:
                 continue
@@ -117,7 +130,10 @@ def source_changes(context: dg.SensorEvaluationContext, platform: dg.ResourcePar
                 seen[name] = fingerprint
             request = _request(context.instance, platform, name, fingerprint)
             requests.extend([request] if request else [])
-    return dg.SensorResult(run_requests=requests, asset_events=events, cursor=json.dumps(seen, sort_keys=True))
+        else:
+            name = ""
+    cursor = json.dumps({"next": name, "seen": seen}, sort_keys=True)
+    return dg.SensorResult(run_requests=requests, asset_events=events, cursor=cursor)
 
 
 @dg.sensor(
@@ -174,26 +190,32 @@ def _names_with_source(platform: Platform) -> list[str]:
     return [name for name in sorted(platform.datasets) if platform.has_source(name)]
 
 
-def _watched_names(instance: dg.DagsterInstance, platform: Platform) -> list[str]:
-    """Datasets that are held, that were once, or that are to be fetched unasked."""
-    settings = platform.settings
-    for name in _names_with_source(platform):
-        bring(settings, name)
-    return [
-        name
-        for name in _names_with_source(platform)
-        if platform.datasets[name].auto
-        or read_fingerprint(settings.raw_dir(name)) is not None
+def _in_turn(platform: Platform, first: str) -> list[str]:
+    """Every dataset with a source, beginning where the last tick ended."""
+    names = _names_with_source(platform)
+    return [name for name in names if name >= first] + [name for name in names if name < first]
+
+
+def _is_watched(instance: dg.DagsterInstance, platform: Platform, name: str) -> bool:
+    """Whether a dataset is held, was once, or is to be fetched unasked."""
+    return (
+        platform.datasets[name].auto
+        or read_fingerprint(platform.settings.raw_dir(name)) is not None
         or any(losses(instance, platform, name))
-    ]
+    )
 
 
 def _fingerprint(context: dg.SensorEvaluationContext, platform: Platform, name: str, origin: Origin) -> str | None:
-    """What the source says now; None, and a line in the tick's log, where it cannot be asked."""
+    """What a watched source says now; None, and a line in the tick's log, where it or what is held cannot be asked."""
+    patience = Patience.within_limits(platform.settings.transfer)
+    patience = replace(patience, tries=2, listing_s=min(patience.listing_s, ANSWER_S)).within(ANSWER_S)
     try:
-        return observe(platform.datasets[name].sources, origin).fingerprint
-    except EMAssetsError as error:
-        context.log.warning(f"{name}: source not observed: {error}")
+        bring(platform.settings, name)
+        if not _is_watched(context.instance, platform, name):
+            return None
+        return observe(platform.datasets[name].sources, origin, patience=patience).fingerprint
+    except (EMAssetsError, OSError) as error:
+        context.log.warning(f"{name}: not observed: {error}")
         return None
 
 

@@ -14,7 +14,9 @@ from em_assets.catalog.tables import read_table
 from em_assets.defs import metadata
 from em_assets.defs.assets import AnyPlatform, raw_files, record, volume
 from em_assets.defs.partitions import each_dataset
+from em_assets.defs.platform import Platform
 from em_assets.inspecting import Judgement
+from em_assets.retention import NOT_LOOKED_AT, is_dropped
 from em_assets.sources.siblings import newer_versions
 from em_assets.sources.wire import Patience
 
@@ -41,14 +43,15 @@ def raw_files_complete(context: dg.AssetCheckExecutionContext, platform: AnyPlat
     dataset = platform.dataset(context.partition_key)
     problems = checking.incomplete_files(dataset, platform.settings)
     problems = problems or checking.damaged_files(dataset, platform.settings)
-    return _judged(problems, "every file is whole")
+    return _judged(problems, _said_of_raw(context, platform, "every file is whole"))
 
 
 @dg.asset_check(asset=raw_files, blocking=True, partitions_def=each_dataset)
 def raw_files_are_data(context: dg.AssetCheckExecutionContext, platform: AnyPlatform) -> dg.AssetCheckResult:
     """No file holds a web page, a server's refusal, a pointer or text where voxels belong."""
     dataset = platform.dataset(context.partition_key)
-    return _judged(judging.pages_saved_as_data(dataset, platform.settings), "no page or text lies where voxels belong")
+    good = _said_of_raw(context, platform, "no page or text lies where voxels belong")
+    return _judged(judging.pages_saved_as_data(dataset, platform.settings), good)
 
 
 @dg.asset_check(asset=raw_files, partitions_def=each_dataset)
@@ -56,8 +59,9 @@ def source_is_newest(context: dg.AssetCheckExecutionContext, platform: AnyPlatfo
     """No newer version lies beside the one that is taken, as `v1.2` beside `v1.0`; its folder is listed to see."""
     with platform.serving() as origin:
         patience = Patience.within_limits(platform.settings.transfer)
-        newer = newer_versions(platform.dataset(context.partition_key).sources, origin, patience=patience)
-    return _judged([str(one) for one in newer], "no newer version lies beside it", dg.AssetCheckSeverity.WARN)
+        looked = newer_versions(platform.dataset(context.partition_key).sources, origin, patience=patience)
+    good = "; ".join(looked.unlisted) or "no newer version lies beside it"
+    return _judged([str(one) for one in looked.newer], good, dg.AssetCheckSeverity.WARN)
 
 
 @dg.asset_check(asset=volume, blocking=True, partitions_def=each_dataset)
@@ -99,11 +103,20 @@ QUESTIONS: Mapping[str, str] = {
 }
 """Check → what it promises. They are warnings, and asked together, since they look at the same chunks."""
 
+NEEDS_RAW_BYTES = "levels_filled"
+"""The one of them that reads the source: `raw_bytes`, which may drop it, waits for it, as for a blocking check."""
+
 
 @dg.multi_asset_check(
     name="content_quality",
     specs=[
-        dg.AssetCheckSpec(name, asset=volume, description=promise, partitions_def=each_dataset)
+        dg.AssetCheckSpec(
+            name,
+            asset=volume,
+            description=promise,
+            partitions_def=each_dataset,
+            blocking=name == NEEDS_RAW_BYTES,
+        )
         for name, promise in QUESTIONS.items()
     ],
 )
@@ -171,7 +184,8 @@ def archive_complete(context: dg.AssetCheckExecutionContext, platform: AnyPlatfo
     """
     found = judging.incomplete_holding(platform.dataset(context.partition_key), platform.settings)
     severity = dg.AssetCheckSeverity.ERROR if found.lacking else dg.AssetCheckSeverity.WARN
-    return _judged(found.lacking + found.doubtful, "all that is declared is held", severity)
+    good = _said_of_raw(context, platform, "all that is declared is held")
+    return _judged(found.lacking + found.doubtful, good, severity)
 
 
 @dg.asset_check(asset=record, partitions_def=each_dataset)
@@ -192,6 +206,12 @@ def licence_known(record: pa.Table) -> dg.AssetCheckResult:
     unknown = [row["volume"] for row in record.to_pylist() if not row["licence"]]
     found = [f"licence of {', '.join(unknown)} unknown; ask the publisher before you pass it on"] if unknown else []
     return _judged(found, "a licence is known for every volume", dg.AssetCheckSeverity.WARN)
+
+
+def _said_of_raw(context: dg.AssetCheckExecutionContext, platform: Platform, good: str) -> str:
+    """What a check of raw files says where it found nothing: it looks at no bytes that were dropped."""
+    dropped = is_dropped(platform.dataset(context.partition_key), platform.settings)
+    return f"{good}, of what is kept; the volumes' own files were {NOT_LOOKED_AT}" if dropped else good
 
 
 def _judged(

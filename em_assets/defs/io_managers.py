@@ -18,7 +18,7 @@ from em_assets.catalog.schemas import TableSchema
 from em_assets.defs import metadata
 from em_assets.defs.retrying import retried
 from em_assets.defs.turns import turn
-from em_assets.keeping import bring_folder, send_folder
+from em_assets.keeping import bring_folder, changing, send_folder
 from em_assets.settings import Settings
 from em_assets.volumes.preview import preview_of
 from em_assets.volumes.reading import open_committed
@@ -45,7 +45,11 @@ class ParquetTables(dg.IOManager):
         if isinstance(obj, pd.DataFrame):
             obj = pa.Table.from_pandas(obj, schema=SCHEMAS[name].arrow, preserve_index=False)
         by_name = {name: obj} if isinstance(obj, pa.Table) else obj
-        with retried(), turn(self._settings, _work(context), context.log.info):
+        with (
+            retried(),
+            turn(self._settings, _work(context), context.log.info),
+            changing(self._settings, folder),
+        ):
             folder.mkdir(parents=True, exist_ok=True)
             sweep(folder)
             for table_name, table in by_name.items():

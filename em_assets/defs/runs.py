@@ -80,12 +80,14 @@ def run_datasets(
     *,
     locked: bool = False,
     adopt_from: Path | None = None,
+    accept_gone: bool = False,
 ) -> Iterator[RunOutcome]:
     """Materialize each dataset in turn, announced through `before`; one that fails stops no other.
 
-    `locked` and `adopt_from` are as for `acquire`.
+    `locked`, `adopt_from` and `accept_gone` are as for `acquire`.
     """
-    acquisition = {"locked": locked, "from_folder": str(adopt_from) if adopt_from else None}
+    folder = str(adopt_from) if adopt_from else None
+    acquisition = {"locked": locked, "from_folder": folder, "accept_gone": accept_gone}
     config = QUIET | {"ops": {"raw_files": {"config": acquisition}}}
     job = defs.resolve_job_def(dataset_job.name)
     for name in names:

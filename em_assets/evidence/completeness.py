@@ -11,14 +11,24 @@ from em_assets.model import Claim, RawFile
 
 DECLARING = ("archive", "publisher", "recorded")
 
+COUNTED = ("n_files", "folders")
+MEASURED = ("source_bytes",)
+"""What is declared in bytes is rounded, and archives pack files anew: it is less certain than a count."""
 
-def incompleteness(claims: Sequence[Claim], files: Sequence[RawFile], *, is_sample: bool = False) -> list[str]:
+
+def incompleteness(
+    claims: Sequence[Claim],
+    files: Sequence[RawFile],
+    *,
+    is_sample: bool = False,
+    fields: Sequence[str] = COUNTED + MEASURED,
+) -> list[str]:
     """What is declared and not held, in words; a sample's copies are smaller, so there the archive alone is asked.
 
-    `n_files`, `source_bytes` (within its rounding) and `folders` of the whole dataset are compared.
+    `n_files`, `source_bytes` (within its rounding) and `folders` of the whole dataset are compared, or some of them.
     """
     kinds = DECLARING[:1] if is_sample else DECLARING
-    declared = [claim for claim in claims if claim.kind in kinds and claim.volume is None]
+    declared = [claim for claim in claims if claim.kind in kinds and claim.volume is None and claim.field in fields]
     held = [file for file in files if not file.path.split("/")[0].startswith("archive_")]
     found: list[str] = []
     for claim in declared:

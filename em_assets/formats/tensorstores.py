@@ -12,7 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from em_assets.errors import FormatError, SourceError, SourceMissingError, SourceUnreachableError
+from em_assets.errors import FormatError, SourceError, SourceMissingError, SourceUnreachableError, UsageError
 from em_assets.formats.volume import Finish
 from em_assets.model import ZYX
 from em_assets.settings import say_to_tensorstore, transfer_limits
@@ -45,10 +45,14 @@ def open_tensorstore(where: str, spec: Mapping[str, Any], context: Any = None) -
     ------
     FormatError
         It cannot be opened; the message names the place.
+    UsageError
+        This process was forked from one that used tensorstore, which would abort it.
     """
     global _user
     import tensorstore
 
+    if is_forked_from_user():
+        raise UsageError(f"{where}: this process was forked from one that read voxels: start it by spawn or forkserver")
     _user = os.getpid()
     try:
         return tensorstore.open(dict(spec), read=True, context=context or _context()).result()

@@ -6,11 +6,14 @@ copy had at the last look is noted beside it::
     <copy>/raw/zebrafish/files/a.tif
     <copy>/.remote/raw/zebrafish.json    of each file the object's ETag, and size and time of the file on this disk
     <copy>/.remote/raw/zebrafish.lock    held by whoever pulls or pushes
+    <copy>/.remote/raw/zebrafish.changing    held by whoever makes what he will push
     <copy>/.remote/raw/zebrafish.new/    what is arriving
 """
 
+import fcntl
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -28,6 +31,8 @@ IN_FLIGHT = 16
 
 NOTES = ".remote"
 
+NOTHING = re.compile(r"(?!)")
+
 
 @dataclass(frozen=True)
 class WorkingCopy:
@@ -43,6 +48,8 @@ class WorkingCopy:
     def pull(self, unit: str, last: str | None = None) -> None:
         """Make the copy of a unit what the objects are; files that never went up are left alone.
 
+        A unit that somebody is `changing` stays what it is: what was not sent yet would be lost.
+
         Raises
         ------
         StoreError
@@ -50,7 +57,9 @@ class WorkingCopy:
         SourceUnreachableError
             It does not answer.
         """
-        with self._opened(unit) as copy:
+        with self._brought(unit) as copy:
+            if copy is None:
+                return
             newest = copy.remote(last).look() if last else None
             if newest and newest.e_tag == copy.whole_at and all(map(copy.is_untouched, copy.notes)):
                 return
@@ -64,7 +73,9 @@ class WorkingCopy:
 
     def pull_only(self, unit: str, names: Iterable[str]) -> None:
         """Make the copies of these files of a unit what their objects are; errors as `pull`."""
-        with self._opened(unit) as copy:
+        with self._brought(unit) as copy:
+            if copy is None:
+                return
             for name in names:
                 found = copy.remote(name).look()
                 if found is None:
@@ -72,7 +83,13 @@ class WorkingCopy:
                 elif not copy.is_same(name, found):
                     copy.all(copy.fetch, [name])
 
-    def push(self, unit: str, last: str | None = None, skip: Collection[str] = ()) -> None:
+    def push(
+        self,
+        unit: str,
+        last: str | None = None,
+        skip: Collection[str] = (),
+        passing: re.Pattern[str] = NOTHING,
+    ) -> None:
         """Make the objects what the copy of a unit is; errors as `pull`.
 
         Parameters
@@ -80,18 +97,49 @@ class WorkingCopy:
         last
             Name of the unit's commit object.
         skip
-            Names in the unit that stay on this disk. So do links, and names that begin with a dot.
+            Names in the unit that stay on this disk. So do links, and names in it that begin with a dot.
+        passing
+            What is still arriving is named like this, at any depth, and stays too. Other names that begin with a dot
+            are a source's own further down: `.zarray` says what an array is.
         """
         with self._opened(unit) as copy:
             copy.whole_at = None
-            there, here = copy.remote().objects(), _names(self.folder / unit, skip)
-            changed = [name for name in here if name not in there or not copy.is_same(name, there[name])]
+            there, here = copy.remote().objects(), _names(self.folder / unit, skip, passing)
+            # What differs from its object and was not touched here is older than that: another machine's came after.
+            changed = [name for name in here if name not in there or not copy.is_untouched(name)]
             copy.all(copy.send, [name for name in changed if name != last])
             copy.all(copy.send, [name for name in changed if name == last])
             gone = copy.notes.keys() - set(here)
             copy.remote().remove(gone & there.keys())
             copy.forget(gone)
             copy.whole_at = copy.notes[last].e_tag if last in copy.notes else None
+
+    @contextmanager
+    def changing(self, unit: str) -> Iterator[None]:
+        """What is written to the copy of a unit until this ends, and pushed before, is undone by no other's pull."""
+        with self._claimed(unit, fcntl.LOCK_EX):
+            yield
+
+    @contextmanager
+    def _brought(self, unit: str) -> Iterator["_Unit | None"]:
+        """The copy of a unit to be made what the objects are; None where somebody is changing it."""
+        with self._claimed(unit, fcntl.LOCK_SH | fcntl.LOCK_NB) as is_free:
+            if not is_free:
+                yield None
+                return
+            with self._opened(unit) as copy:
+                yield copy
+
+    @contextmanager
+    def _claimed(self, unit: str, how: int) -> Iterator[bool]:
+        file = Path(f"{self.folder / NOTES / unit}.changing")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("ab") as opened:
+            is_ours = False
+            with suppress(BlockingIOError):
+                fcntl.flock(opened, how)
+                is_ours = True
+            yield is_ours
 
     @contextmanager
     def _opened(self, unit: str) -> Iterator["_Unit"]:
@@ -194,15 +242,16 @@ class _Unit:
         return Path(f"{self.copy.folder / NOTES / self.unit}{suffix}")
 
 
-def _names(folder: Path, skip: Collection[str]) -> list[str]:
+def _names(folder: Path, skip: Collection[str], passing: re.Pattern[str]) -> list[str]:
+    def stays(name: str, *, is_top: bool) -> bool:
+        return bool(passing.fullmatch(name)) or (is_top and (name in skip or name.startswith(".")))
+
     found = []
     for root, folders, files in os.walk(folder):
         is_top = Path(root) == folder
-        folders[:] = sorted(name for name in folders if not (name.startswith(".") or (is_top and name in skip)))
-        names = [name for name in files if not (name.startswith(".") or (is_top and name in skip))]
-        found += [
-            path.relative_to(folder).as_posix() for name in sorted(names) if not (path := Path(root, name)).is_symlink()
-        ]
+        folders[:] = sorted(name for name in folders if not stays(name, is_top=is_top))
+        names = sorted(name for name in files if not stays(name, is_top=is_top))
+        found += [path.relative_to(folder).as_posix() for name in names if not (path := Path(root, name)).is_symlink()]
     return found
 
 

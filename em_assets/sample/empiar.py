@@ -40,14 +40,15 @@ def write_empiar(http_root: Path, seed: int) -> None:
     rows = tag_table()
     volume = texture(EMPIAR_SHAPE_ZYX, seed)
     for index, plane in enumerate(volume):
-        (data / SLICE_NAME.format(index)).write_bytes(_slice_bytes(rows, index, plane))
+        (data / SLICE_NAME.format(index)).write_bytes(slice_bytes(rows, index, plane))
     (data / "F57-8_test1.xml").write_text(_XML, encoding="utf-8")
     (data / "trakem2" / "project.properties").write_text("title=sample\nslices=16\n", encoding="utf-8")
     n_bytes = sum(path.stat().st_size for path in data.rglob("*") if path.is_file())
     write_json(http_root / RECORD_FOLDER / "index.json", _record(n_bytes))
 
 
-def _slice_bytes(rows: list[list[Any]], index: int, plane: NDArray[np.uint8]) -> bytes:
+def slice_bytes(rows: list[list[Any]], index: int, plane: NDArray[np.uint8]) -> bytes:
+    """One slice as a DM3 file with the real file's tags (`tag_table`), its thumbnail made from the pixels."""
     values = {path: value["each"][index] for path, _, value in rows if isinstance(value, dict)}
     display = "DocumentObjectList.#0.ImageDisplayInfo."
     low, high = sorted(int(values[display + name]) for name in _LIMITS)

@@ -17,9 +17,10 @@ from typing import Any
 
 from em_assets.errors import UsageError
 from em_assets.schema.classes import CLASSES, class_schema
+from em_assets.schema.crosswalk import CROSSWALK
 from em_assets.schema.enumerations import enumerations
 from em_assets.schema.examples import example_rows
-from em_assets.schema.markdown import classes_page, enumerations_page, index_page, tables_page
+from em_assets.schema.markdown import classes_page, crosswalk_page, enumerations_page, index_page, tables_page
 from em_assets.schema.tables import TABLES, table_schema
 
 SCHEMA_VERSION = "1.0.0"
@@ -36,6 +37,7 @@ def build() -> dict[str, str]:
         "README.md": index_page(SCHEMA_VERSION, classes, tables, words),
         "classes.md": classes_page(classes),
         "tables.md": tables_page(tables),
+        "crosswalk.md": crosswalk_page(CROSSWALK),
         "enumerations.md": enumerations_page(words),
         "enumerations.json": _json(words),
         **{f"classes/{name}.schema.json": _json(schema) for name, schema in classes.items()},

@@ -108,4 +108,8 @@ def _attributes(docstring: str) -> dict[str, str]:
 
 
 def _plain(one: type[Any], example: Any) -> Any:
-    return example._asdict() if issubclass(one, tuple) else TypeAdapter(one).dump_python(example, mode="json")
+    return (
+        example._asdict()
+        if issubclass(one, tuple)
+        else TypeAdapter(one).dump_python(example, mode="json", by_alias=True)
+    )

@@ -4,7 +4,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from em_assets.schema.crosswalk import CRYOET, RO_CRATE, VISOR, Counterpart, Row, address_of_term
+
 GENERATED = "<!-- Built by `make schema` from the models; a test compares. Change the models, not this page. -->"
+
+CROSSED = "VolumeRecord"
+"""The class whose fields the crosswalk has."""
 
 
 def index_page(version: str, classes: Mapping[str, Any], tables: Mapping[str, Any], words: Mapping[str, Any]) -> str:
@@ -22,6 +27,8 @@ def index_page(version: str, classes: Mapping[str, Any], tables: Mapping[str, An
             ("class", "what it is"),
             [(f"[{name}](classes.md#{name.lower()})", _first_line(one)) for name, one in classes.items()],
         ),
+        "## Crosswalk",
+        "What each field of a record is called in cryoET's, VISoR's and RO-Crate's words: [crosswalk](crosswalk.md).",
         "## Vocabularies",
         "As JSON: `enumerations.json`.",
         _table(
@@ -51,6 +58,32 @@ def enumerations_page(words: Mapping[str, Any]) -> str:
     return _page("Vocabularies", *parts)
 
 
+def crosswalk_page(rows: Iterable[Row]) -> str:
+    """Every field of the record with its counterparts elsewhere."""
+    heading = ("field", "[cryoET data portal v1.1.0][cryoet]", "[VISoR 2025.6.1][visor]", "[RO-Crate 1.1][crate]")
+    return _page(
+        "Crosswalk",
+        "What each field of a [VolumeRecord](classes.md#volumerecord) is called in other schemas, for those who read "
+        "our exports or map data of their own. A dash: it has no counterpart there, and why.",
+        _table(heading, [_crossed(row) for row in rows]),
+        f"[cryoet]: {CRYOET}\n[visor]: {VISOR}\n[crate]: {RO_CRATE}",
+    )
+
+
+def _crossed(row: Row) -> tuple[str, str, str, str]:
+    return (
+        f"`{row.field}`",
+        _counterpart(row.cryoet, [f"[`{term}`][cryoet]" for term in row.cryoet.terms]),
+        _counterpart(row.visor, [f"[`{term}`][visor]" for term in row.visor.terms]),
+        _counterpart(row.ro_crate, [f"[`{term}`]({address_of_term(term)})" for term in row.ro_crate.terms]),
+    )
+
+
+def _counterpart(counterpart: Counterpart, links: Sequence[str]) -> str:
+    note = f" ({counterpart.note})" if counterpart.note else ""
+    return f"{', '.join(links) or '—'}{note}"
+
+
 def _class(name: str, schema: Mapping[str, Any]) -> list[str]:
     required = schema.get("required", ())
     rows = [
@@ -64,7 +97,8 @@ def _class(name: str, schema: Mapping[str, Any]) -> list[str]:
         for field, of in schema["properties"].items()
     ]
     table = _table(("field", "type", "default", "unit", "meaning"), rows)
-    return [f"## {name}", schema["description"], table, _example(schema)]
+    elsewhere = ["What each field is called in other schemas: [crosswalk](crosswalk.md)."] * (name == CROSSED)
+    return [f"## {name}", schema["description"], *elsewhere, table, _example(schema)]
 
 
 def _parquet(name: str, schema: Mapping[str, Any]) -> list[str]:

@@ -3,11 +3,20 @@
 from collections.abc import Mapping
 from typing import Any
 
-from em_assets.catalog.schemas import CATALOG, ORIGINAL_TAGS, RECORD, Column, TableSchema, unit_in_name
+from em_assets.catalog.schemas import (
+    BLOCK_INDEX,
+    CATALOG,
+    ORIGINAL_TAGS,
+    POINTS,
+    RECORD,
+    Column,
+    TableSchema,
+    unit_in_name,
+)
 from em_assets.schema.classes import DIALECT
 
-TABLES = (*CATALOG, ORIGINAL_TAGS, RECORD)
-"""The catalog's, and the two that only a dataset's own folder has."""
+TABLES = (*CATALOG, ORIGINAL_TAGS, RECORD, BLOCK_INDEX, POINTS)
+"""The catalog's, and the three that only a dataset's own folder has."""
 
 _JSON_TYPES = {"string": "string", "int64": "integer", "float64": "number", "bool": "boolean"}
 

@@ -1,7 +1,7 @@
 """Statistics of every chunk of a volume's finest level: one row a chunk, the same bytes for the same voxels."""
 
 from dataclasses import dataclass
-from math import prod, sqrt
+from math import isfinite, prod, sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,16 +65,17 @@ class BlockIndex:
         if n_finite == 0:
             return Statistics(n_voxels=n_voxels, n_finite=0, n_zero=n_zero, min=None, max=None, mean=None, std=None)
         counted = self.n_finite > 0
-        mean = float((self.mean * self.n_finite).sum()) / n_finite
-        m2 = float((self.m2 + self.n_finite * (self.mean - mean) ** 2).sum())
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = float((self.mean * self.n_finite).sum()) / n_finite
+            m2 = float((self.m2 + self.n_finite * (self.mean - mean) ** 2).sum())
         return Statistics(
             n_voxels=n_voxels,
             n_finite=n_finite,
             n_zero=n_zero,
             min=self.min[counted].min().item(),
             max=self.max[counted].max().item(),
-            mean=mean,
-            std=sqrt(m2 / n_finite),
+            mean=mean if isfinite(mean) else None,
+            std=sqrt(m2 / n_finite) if isfinite(m2) else None,
         )
 
     def table(self) -> "pa.Table":

@@ -30,7 +30,6 @@ from em_assets.volumes.downsample import Halve, halve_into
 from em_assets.volumes.encoding import LevelWriter, SeeChunk, StoredBytes, ignore_chunk
 from em_assets.volumes.ledger import Entry
 from em_assets.volumes.levels import Level, finer_tiles, tile_box
-from em_assets.volumes.sinks import Sink
 from em_assets.volumes.verbatim import read_verbatim
 
 Progress = Callable[[int, int], None]
@@ -179,7 +178,7 @@ def _written(
 
 
 @contextmanager
-def writing_to(dest: Sink) -> Iterator[None]:
+def writing_to(dest: object) -> Iterator[None]:
     """Name the place in what goes wrong while writing."""
     try:
         yield

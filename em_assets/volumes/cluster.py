@@ -17,12 +17,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from importlib.util import find_spec
 from itertools import islice
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +57,10 @@ ANSWER_SECONDS = 30
 """For the scheduler to answer."""
 
 WORKER_SECONDS = 600
-"""For the first worker to join: a batch system may have a queue."""
+"""For the first worker to join, or one after all have left: a batch system may have a queue."""
+
+LOOK_SECONDS = 60
+"""A task that takes longer makes us look whether there are workers."""
 
 
 def on_a_cluster(address: str, reopen: Reopen) -> WriteLevels:
@@ -85,13 +89,17 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class _Work:
-    """What all tasks of one volume have in common; `coarser` is the level above the cut, where there is one."""
+    """What all tasks of one volume have in common; `coarser` is the level above the cut, where there is one.
+
+    `run` is another one whenever a volume is written: a newer version of the files has the same names.
+    """
 
     reopen: bytes
     plan: Plan
     sink: Sink
     coarser: Level | None
     writer_format: int = WRITER_FORMAT
+    run: str = field(default_factory=lambda: uuid4().hex)
 
 
 def _write_levels(
@@ -112,7 +120,7 @@ def _write_levels(
         below, above = plan.levels[: level + 1], plan.levels[level + 1 :]
         work = _Work(dumps(reopen), replace(plan, levels=below), shared, above[0] if above else None)
         collected = _Collected(index, progress, prod(volume.shape_zyx))
-        parts = collected.each(_results(client, work, tasks_of(plan, level)))
+        parts = collected.each(_results(client, address, work, tasks_of(plan, level)))
         if above:
             source = _read_from(parts, volume, plan, level)
             collected.entries += write_tiles(source, replace(plan, levels=above), shared, ignore_chunk)
@@ -121,7 +129,7 @@ def _write_levels(
         return collected.entries
 
 
-def _results(client: "Client", work: _Work, tiles: Iterator[ZYX]) -> Iterator[Part]:
+def _results(client: "Client", address: str, work: _Work, tiles: Iterator[ZYX]) -> Iterator[Part]:
     """What the tasks give back, in their order; only some are asked for ahead, so that results do not pile up."""
     from distributed.protocol.pickle import dumps
 
@@ -135,7 +143,18 @@ def _results(client: "Client", work: _Work, tiles: Iterator[ZYX]) -> Iterator[Pa
         )
         if not asked:
             return
-        yield asked.popleft().result()
+        yield _outcome(client, address, asked.popleft())
+
+
+def _outcome(client: "Client", address: str, future: "Future[Part]") -> Part:
+    """What a task gives back; one that no worker is there for any more is not waited for without end."""
+    while not future.done():
+        try:
+            future.result(timeout=LOOK_SECONDS)
+        except TimeoutError:
+            if not future.done():
+                _wait_for_a_worker(client, address)
+    return future.result()
 
 
 class _Collected:
@@ -181,7 +200,7 @@ def _write_part(pickled: bytes, tile: ZYX) -> Part:
 
     work: _Work = loads(pickled)
     try:
-        return _written(work, _reopened(work.reopen), tile)
+        return _written(work, _reopened(work.reopen, work.run), tile)
     except EMAssetsError as error:
         raise type(error)(f"{error} (on the worker {get_worker().address})") from error
 
@@ -201,8 +220,8 @@ def _written(work: _Work, volume: SourceVolume, tile: ZYX) -> Part:
 
 
 @lru_cache(maxsize=1)
-def _reopened(reopen: bytes) -> SourceVolume:
-    """The source, opened once for all tasks that a worker gets; several threads may read it."""
+def _reopened(reopen: bytes, _: str) -> SourceVolume:
+    """The source, opened once for all tasks of a run that a worker gets; several threads may read it."""
     from distributed.protocol.pickle import loads
 
     opened: SourceVolume = loads(reopen)()

@@ -11,6 +11,9 @@ HEAD_BYTES = 1024
 MOST_BYTES = 4 << 20
 """No page is larger, so larger files need not be opened."""
 
+VOXEL_SUFFIXES = (".dm3", ".dm4", ".tif", ".tiff", ".mrc", ".mrcs", ".rec", ".map", ".st", ".ali", ".raw", ".h5")
+"""Names under which there are no words."""
+
 _EXCERPT = 60
 _BEFORE = rb"(<\?xml[^>]*\?>|<!--.*?-->|\s)*"
 _WEB_PAGE = re.compile(_BEFORE + rb"<(!doctype\s+html|html|head|body|script)[\s>]", re.DOTALL)

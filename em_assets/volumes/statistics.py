@@ -18,6 +18,7 @@ _SHORTS = (np.float64, 4096)
 class Statistics(Frozen):
     """Statistics of a volume's finest level; `min` to `std` are None where no voxel is finite.
 
+    `mean` and `std` are None as well where 64 bits do not hold them.
     `n_zero` counts voxels that are exactly zero, `n_finite` those that are neither NaN nor infinite: only these enter
     the others.
     """

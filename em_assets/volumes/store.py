@@ -37,6 +37,7 @@ from em_assets.errors import StoreError
 from em_assets.model import Frozen
 from em_assets.remote.path import RemotePath
 from em_assets.volumes import ngff
+from em_assets.volumes.cascade import writing_to
 from em_assets.volumes.folders import Folder, create, file_names, folder_names, put
 from em_assets.volumes.ledger import Ledger, digest_of, parquet_bytes, read_ledger, read_proved
 from em_assets.volumes.pyramid import WRITER_FORMAT, VolumeFacts, WrittenVolume
@@ -151,14 +152,17 @@ def commit_volume(
     StoreError
         The disk or the bucket refuses. What `write` raises passes through; the last commit stands in every case.
     """
-    _prepare(folder)
+    with writing_to(folder):
+        _prepare(folder)
     with nullcontext() if isinstance(folder, RemotePath) else in_use(folder):
         committed = _whole_or_none(folder)
         if committed is None or committed.commit.generation != generation:
             made = _finished(folder, generation)
             made = made or _write_generation(folder, generation, write, tuple(inputs), labels_of)
-            committed = _commit(folder, made)
-        _point_latest(folder, committed.commit.generation)
+            with writing_to(folder):
+                committed = _commit(folder, made)
+        with writing_to(folder):
+            _point_latest(folder, committed.commit.generation)
     return committed
 
 
@@ -255,8 +259,12 @@ def _write_generation(
         problem = written.ledger.first_problem(group)
         if problem:
             raise StoreError(f"{problem}: the writer returned and the volume is not whole; nothing was committed")
-        _publish(folder, group, made, tables)
-    return made
+        # Another writer may have finished it meanwhile, and committed its ledger; in a bucket it wrote these.
+        already = _finished(folder, generation) if isinstance(folder, Path) else None
+        if already is None:
+            with writing_to(folder):
+                _publish(folder, group, made, tables)
+    return already or made
 
 
 def _place_of(folder: Folder, generation: str) -> AbstractContextManager[Folder]:

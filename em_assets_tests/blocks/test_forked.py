@@ -1,14 +1,15 @@
 """Reading in a process that was forked from one that had read already: tensorstore would abort it."""
 
 import multiprocessing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from em_assets.blocks import VolumeDataset
-from em_assets.errors import OutOfBoundsError
+from em_assets.blocks import VolumeDataset, open_volume
+from em_assets.errors import OutOfBoundsError, UsageError
 
 
 def read_in_the_child(volume: VolumeDataset, places: Any, answers: Any) -> None:
@@ -41,3 +42,27 @@ def test_a_forked_child_reads_what_its_parent_reads(volume: VolumeDataset, voxel
 def test_an_error_comes_back_as_itself(zarr_volume: VolumeDataset) -> None:
     zarr_volume.read((0, 0, 0), (1, 1, 1))
     assert isinstance(in_a_fork(zarr_volume, [((0, 0, 0), (99, 1, 1))]), OutOfBoundsError)
+
+
+def convert_in_the_child(volume: VolumeDataset, answers: Any) -> None:
+    try:
+        answers.put(volume.source.read((0, 0, 0), (1, 1, 1)))
+    except UsageError as error:
+        answers.put(error)
+
+
+def test_a_forked_child_that_reads_past_its_volume_gets_an_error_and_lives(written: dict[str, Path]) -> None:
+    """Tensorstore would abort it without a word."""
+    open_volume(written["ome_zarr_0.5"]).read((0, 0, 0), (1, 1, 1))
+    context = multiprocessing.get_context("fork")
+    answers = context.Queue()
+    child = context.Process(target=opened_and_converted, args=(written["ome_zarr_0.4"], answers))
+    child.start()
+    found = answers.get(timeout=60)
+    child.join(60)
+    assert child.exitcode == 0
+    assert "forkserver" in str(found)
+
+
+def opened_and_converted(path: Path, answers: Any) -> None:
+    convert_in_the_child(open_volume(path), answers)

@@ -62,6 +62,11 @@ def test_labels_are_chosen_and_never_averaged(zarr_volume: VolumeDataset, tmp_pa
     assert set(np.unique(written.at_level(len(written.levels) - 1)[...])) <= {3, 900, 2**40}
 
 
+def test_wide_numbers_keep_every_digit(zarr_volume: VolumeDataset, tmp_path: Path) -> None:
+    wide = np.random.default_rng(3).integers(2**24, 2**31, zarr_volume.shape).astype(np.uint32)
+    assert np.array_equal(predict(zarr_volume, tmp_path / "wide.zarr", wide)[...], wide)
+
+
 def test_channels_are_images_of_one_group(
     zarr_volume: VolumeDataset, tmp_path: Path, findings: Callable[[Path], str]
 ) -> None:

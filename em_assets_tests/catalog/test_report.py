@@ -65,6 +65,8 @@ def test_datasets_are_grouped_and_the_unknown_are_a_group(report: dict[str, Any]
         "Danio rerio": {"count": 1, "datasets": ["zebrafish"]},
         "unknown": {"count": 1, "datasets": ["cell"]},
     }
+    assert report["licence_groups"]["unknown"]["count"] >= 1
+    assert any(finding.startswith("Licences: ") for finding in report["summary"]["key_findings"])
 
 
 def test_fields_count_who_knows_them(report: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from em_assets.errors import StoreError
+from em_assets.keeping import PASSING
 from em_assets.remote.path import RemotePath, remote_path
 from em_assets.remote.working_copy import WorkingCopy
 
@@ -62,6 +63,31 @@ def test_a_change_and_a_removal_reach_the_other_machine(here: WorkingCopy, there
     assert files(there) == {"files/b.tif": "b 2", LAST: "2"}
 
 
+def test_what_another_machine_sent_meanwhile_stays(here: WorkingCopy, there: WorkingCopy) -> None:
+    """Both brought the folder, each changed a file of its own: the second to send has an old copy of the first's."""
+    there.pull(UNIT, LAST)
+    (there.folder / UNIT / "files/b.tif").write_text("b 2 of there")
+    there.push(UNIT, LAST)
+    (here.folder / UNIT / "files/a.tif").write_text("a 2 of here")
+    here.push(UNIT, LAST)
+    for copy in (here, there):
+        copy.pull(UNIT)
+        assert files(copy) == {"files/a.tif": "a 2 of here", "files/b.tif": "b 2 of there", LAST: f"{LAST} 1"}
+
+
+def test_what_is_being_changed_is_not_made_what_it_was(here: WorkingCopy) -> None:
+    """A sensor brings every dataset every minute, and may come between the writing of a manifest and its sending."""
+    same_machine = WorkingCopy(here.folder, here.remote)
+    with here.changing(UNIT):
+        (here.folder / UNIT / LAST).write_text("2")
+        same_machine.pull(UNIT, LAST)
+        same_machine.pull_only(UNIT, [LAST])
+        here.push(UNIT, LAST)
+    same_machine.pull_only(UNIT, [LAST])
+    assert (here.folder / UNIT / LAST).read_text() == "2"
+    assert (here.remote / UNIT / LAST).read_bytes() == b"2"
+
+
 def test_while_the_commit_object_is_the_same_the_others_are_not_asked_for(
     here: WorkingCopy, there: WorkingCopy
 ) -> None:
@@ -87,12 +113,14 @@ def test_single_files_can_be_had_without_the_others(here: WorkingCopy, there: Wo
 def test_what_is_named_hidden_or_linked_stays_on_this_disk(here: WorkingCopy, tmp_path: Path) -> None:
     root = here.folder / UNIT
     (root / "old").mkdir()
-    for name in ("old/x", "files/.part", ".lock", "journal"):
+    (root / "files/.cutout-1").mkdir()
+    for name in ("old/x", "files/.0123456789abcdef.partial", "files/.cutout-1/zarr.json", ".lock", "journal"):
         (root / name).write_text("")
+    (root / "files/.zarray").write_text("a source's own")
     (tmp_path / "facility.tif").write_text("")
     (root / "files/linked.tif").symlink_to(tmp_path / "facility.tif")
-    here.push(UNIT, LAST, skip=("old", "journal"))
-    assert (here.remote / UNIT).objects().keys() == {"files/a.tif", "files/b.tif", LAST}
+    here.push(UNIT, LAST, skip=("old", "journal"), passing=PASSING)
+    assert (here.remote / UNIT).objects().keys() == {"files/.zarray", "files/a.tif", "files/b.tif", LAST}
 
 
 def test_a_lost_copy_and_lost_notes_cost_a_fetch_and_no_more(here: WorkingCopy) -> None:

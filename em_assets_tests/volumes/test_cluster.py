@@ -85,6 +85,18 @@ def test_one_process_four_threads_and_a_cluster_with_a_killed_worker_write_the_s
     cluster.add_worker()
 
 
+def test_a_worker_that_lives_on_reads_the_files_as_they_are_now(cluster: Cluster, tmp_path: Path) -> None:
+    """A newer version has the old one's names: who kept the old file open would go on reading that."""
+    path = saved(tmp_path / "voxels.npy", (10, 600, 600))
+    where = on_a_cluster(cluster.address, partial(cluster_sources.opened, path))
+    write(cluster_sources.opened(path), tmp_path / "first", where)
+    newer = tmp_path / "newer.npy"
+    np.save(newer, ~np.load(path))
+    newer.replace(path)
+    source = cluster_sources.opened(path)
+    assert write(source, tmp_path / "many", where).ledger == write(source, tmp_path / "one", in_this_process).ledger
+
+
 def test_what_fails_in_a_worker_is_said_here_and_commits_nothing(
     cluster: Cluster, voxels: Path, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from dask_processes import Cluster, running
 
-from em_assets.errors import StoreError
+from em_assets.errors import SettingsError, StoreError
 from em_assets.volumes.cluster import on_a_cluster
 from em_assets.volumes.ledger import Ledger
 from em_assets.volumes.pyramid import write_pyramid
@@ -97,6 +98,34 @@ def test_a_tile_that_ends_every_worker_is_given_up(voxels: Path, tmp_path: Path)
             committed(tmp_path / "em", NEW, voxels, where=where)
     assert served(tmp_path / "em")[0] == OLD
     assert leftovers(tmp_path / "em") == []
+
+
+def test_a_cluster_that_all_workers_have_left_is_given_up(
+    voxels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch system ended its only job: without a worker the scheduler would keep the task for ever."""
+    monkeypatch.setattr("em_assets.volumes.cluster.WORKER_SECONDS", 2)
+    monkeypatch.setattr("em_assets.volumes.cluster.LOOK_SECONDS", 1)
+    committed(tmp_path / "em", OLD, voxels)
+    with running(tmp_path, 1) as cluster:
+        _until(lambda: _n_workers(cluster) == 1)
+        where = on_a_cluster(cluster.address, partial(cluster_sources.killing_always, voxels))
+        with pytest.raises(SettingsError, match="no worker has joined in 2 s"):
+            committed(tmp_path / "em", NEW, voxels, where=where)
+    assert served(tmp_path / "em")[0] == OLD
+    assert leftovers(tmp_path / "em") == []
+
+
+def _n_workers(cluster: Cluster) -> int:
+    from distributed import Client
+
+    with Client(cluster.address, set_as_default=False) as client:
+        return len(client.nthreads())
+
+
+def _until(is_so: Callable[[], bool]) -> None:
+    while not is_so():
+        time.sleep(0.1)
 
 
 def _begun(cluster: Cluster, voxels: Path, folder: Path) -> "subprocess.Popen[str]":

@@ -170,7 +170,7 @@ def test_the_command_names_what_changed_and_exits_1(
     path = volume.path / "s0/c/0/0/1"
     flipped(path, path)
     changed = CliRunner().invoke(main, ["validate", "--json"])
-    problem = f"{path}: other bytes than were written"
+    problem = f"{path}: other bytes than were written: remove it and materialize the dataset again"
     assert (changed.exit_code, json.loads(changed.stdout)) == (
         1,
         [{"dataset": "mine", "volume": "em", "problem": problem}],

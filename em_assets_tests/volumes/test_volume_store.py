@@ -74,6 +74,23 @@ def test_the_commit_says_what_was_written(tmp_path: Path, source: SourceVolume) 
     assert said["statistics"]["max"] == 2449
 
 
+@pytest.mark.parametrize("refused", ["generations/bbbb.ledger.parquet", "generations", "latest"])
+def test_what_the_disk_refuses_outside_the_group_is_said_in_words(
+    tmp_path: Path, source: SourceVolume, refused: str
+) -> None:
+    """A full disk may take the chunks and not the documents about them."""
+    commit_volume(tmp_path, OLD, writing(source))
+    place = tmp_path / refused
+    if refused == "generations":
+        place.rename(tmp_path / "elsewhere")
+        place.write_text("a file where a folder is wanted")
+    else:
+        place.unlink(missing_ok=True)
+        (place / "in the way").mkdir(parents=True)
+    with pytest.raises(StoreError, match=f"{tmp_path}: cannot write the volume"):
+        commit_volume(tmp_path, NEW, writing(source))
+
+
 def test_no_commit_is_no_volume(tmp_path: Path) -> None:
     assert resolve(tmp_path / "nothing") is None
     assert committed_volumes(tmp_path / "nothing") == {}

@@ -45,6 +45,14 @@ def test_what_is_not_finite_is_counted_and_left_out() -> None:
     assert (found.n_voxels, found.n_finite, found.min, found.max, found.mean) == (4, 2, 1.0, 3.0, 2.0)
 
 
+def test_a_spread_beyond_64_bits_is_unknown_and_no_obstacle() -> None:
+    voxels = np.array([[[-1e300, 1e300, 1e300, 1e300]]])
+    found = statistics(voxels)
+    assert (found.min, found.max, found.mean, found.std) == (-1e300, 1e300, 5e299, None)
+    largest = np.finfo(np.float64).max
+    assert statistics(np.full((1, 1, 4), largest)).mean is None
+
+
 def test_zeros_and_one_value_are_told_from_data() -> None:
     zeros, ones, data = np.zeros((2, 2, 2), np.uint8), np.ones((2, 2, 2), np.uint8), np.arange(8).reshape(2, 2, 2)
     assert [is_all_zero(statistics(block)) for block in (zeros, ones, data)] == [True, False, False]
