@@ -72,7 +72,7 @@ CASES: Mapping[str, tuple[Mapping[str, Any], tuple[str, ...]]] = {
 GOOD = ("first_good", "last_good")
 NOT_FETCHED = {
     *("unreachable", "not_there", "path_not_there", "empty_listing", "empty_folder", "nothing_matches", "web_page"),
-    *("outside", "too_large_a_box", "no_box", "too_many_bytes"),
+    *("outside", "too_large_a_box", "no_box", "too_many_bytes", "lfs_pointer"),
 }
 """Cases in which the source gives nothing; in the others it gives its own bad bytes, and those are kept as they are."""
 
