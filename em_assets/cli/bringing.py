@@ -1,0 +1,125 @@
+"""Commands that bring datasets into the store, prove what is there and clear what nobody needs."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from em_assets.cli.common import EXIT_FAILED, as_json, errors_in_words
+from em_assets.errors import UsageError
+from em_assets.terminal import print_json, show_rows
+
+if TYPE_CHECKING:
+    pass
+
+
+@click.command(epilog="Example: em-assets plan hemibrain_ng --json")
+@click.argument("dataset")
+@as_json
+@errors_in_words
+def plan(dataset: str, is_json: bool) -> None:
+    """What fetching DATASET would take: objects, bytes, and how likely its box is blank. Nothing is fetched.
+
+    Exit code 1 where it could not be carried out: over max_bytes, or no room for it.
+    """
+    from em_assets import datasets, settings
+    from em_assets.planning import plan as plan_dataset
+    from em_assets.showing import show_plan
+
+    known = settings.load()
+    planned = plan_dataset(datasets.get(dataset, known), known)
+    if is_json:
+        print_json(planned.document())
+    else:
+        show_plan(planned)
+    if planned.obstacles:
+        sys.exit(EXIT_FAILED)
+
+
+@click.command(epilog="Example: EM_ASSETS_ORIGIN=sample em-assets fetch epfl_hippocampus u2os_chromatin")
+@click.argument("dataset", nargs=-1, required=True)
+@click.option(
+    "--locked", is_flag=True, help="Only the bytes that the dataset's lock.toml names; differences are errors."
+)
+@click.option(
+    "--from",
+    "adopt_from",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Adopt the files in DIR, which came by disk, Globus or Aspera, once they are verified; fetch the rest.",
+)
+@click.option("--accept-gone", is_flag=True, help="Let go what is held and the source no longer lists.")
+@as_json
+@errors_in_words
+def fetch(dataset: tuple[str, ...], locked: bool, adopt_from: Path | None, accept_gone: bool, is_json: bool) -> None:
+    """Materialize each DATASET: raw files, tags, claims, record, volumes, checks; then the catalog.
+
+    What the store holds already is not fetched again. Exit code 1 when a run or a blocking check failed.
+    """
+    from em_assets import datasets, settings
+
+    known = settings.load()
+    settings.claim_store(known)
+    for name in dataset:
+        datasets.get(name, known)
+    if adopt_from is not None and len(dataset) > 1:
+        raise UsageError(f"--from {adopt_from}: the files of one dataset expected, found {len(dataset)} datasets")
+    if adopt_from is not None and not adopt_from.is_dir():
+        raise UsageError(f"--from {adopt_from}: a folder expected")
+    from em_assets.fetching import fetch_datasets
+
+    folder = adopt_from and settings.absolute(adopt_from)
+    sys.exit(fetch_datasets(dataset, known, is_json=is_json, locked=locked, adopt_from=folder, accept_gone=accept_gone))
+
+
+@click.command(epilog="Example: em-assets validate epfl_hippocampus --json")
+@click.argument("dataset", required=False)
+@as_json
+@errors_in_words
+def validate(dataset: str | None, is_json: bool) -> None:
+    """Read every byte of DATASET's volumes, or of all that are held, and compare it with what was committed.
+
+    One row for each file that is missing, changed, or more than there should be; exit code 1 if there is any.
+    """
+    from em_assets import datasets, settings
+    from em_assets.volumes.validation import validate_volumes
+
+    known = settings.load()
+    names = list(datasets.load(known)) if dataset is None else [datasets.get(dataset, known).name]
+    checked = {
+        (name, volume): problems
+        for name in names
+        for volume, problems in validate_volumes(known.volumes_dir(name)).items()
+    }
+    rows = [
+        {"dataset": name, "volume": volume, "problem": problem}
+        for (name, volume), problems in checked.items()
+        for problem in problems
+    ]
+    show_rows(rows, is_json=is_json)
+    counts = ((len(checked), "volume"), (len(rows), "problem"))
+    checked_volumes, problems_found = (f"{n} {word}{'' if n == 1 else 's'}" for n, word in counts)
+    click.echo(f"{checked_volumes} checked, {problems_found}", err=True)
+    if rows:
+        sys.exit(EXIT_FAILED)
+
+
+@click.command(epilog="Example: em-assets gc --remove")
+@click.argument("dataset", nargs=-1)
+@click.option("--dry-run/--remove", default=True, show_default=True, help="Show what there is, or remove it.")
+@click.option("--quarantine", is_flag=True, help="What was quarantined as well.")
+@as_json
+@errors_in_words
+def gc(dataset: tuple[str, ...], dry_run: bool, quarantine: bool, is_json: bool) -> None:
+    """What nobody needs any more of each DATASET, or of all: replaced raw versions, generations without a commit."""
+    from em_assets import datasets, settings
+    from em_assets.collecting import leftovers
+    from em_assets.terminal import size
+
+    known = settings.load()
+    found = leftovers(dataset, datasets.load(known), known, quarantine=quarantine, dry_run=dry_run)
+    show_rows([one._asdict() for one in found], is_json=is_json)
+    total = size(sum(one.size_bytes for one in found))
+    way_on = "; remove them with --remove" if dry_run and found else ""
+    click.echo(f"{len(found)} leftovers, {total} {'to remove' if dry_run else 'removed'}{way_on}", err=True)
