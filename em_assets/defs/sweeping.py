@@ -27,7 +27,7 @@ _BEFORE_ITS_END = [
 
 def sweep(instance: dg.DagsterInstance, say: Callable[[str], None]) -> int:
     """Mark the runs whose process is gone as failed, and free the pool slots of runs that are over; how many runs."""
-    gone = list(_gone(instance))
+    gone = list(gone_runs(instance))
     for run, why in gone:
         partition = run.tags.get("dagster/partition", "")
         say(f"run {run.run_id[:8]} {partition}: {why}")
@@ -36,7 +36,8 @@ def sweep(instance: dg.DagsterInstance, say: Callable[[str], None]) -> int:
     return len(gone)
 
 
-def _gone(instance: dg.DagsterInstance) -> Iterator[tuple[dg.DagsterRun, str]]:
+def gone_runs(instance: dg.DagsterInstance) -> Iterator[tuple[dg.DagsterRun, str]]:
+    """The runs that look alive and whose process is gone, and why one knows."""
     for record in instance.get_run_records(dg.RunsFilter(statuses=_BEFORE_ITS_END)):
         run = record.dagster_run
         tag = run.tags.get(PROCESS_TAG)

@@ -103,6 +103,11 @@ class RemotePath:
             for piece in self._store.get(self.key).stream(min_chunk_size=PIECE_BYTES):
                 yield bytes(piece)
 
+    def read_range(self, start: int, n_bytes: int) -> bytes:
+        """So many bytes of the object from `start` on, fewer where it ends before; errors as `read_bytes`."""
+        with self._asked():
+            return bytes(self._store.get_range(self.key, start=start, length=n_bytes))
+
     def download(self, dest: Path) -> Object:
         """Write the object to a new file; what the bucket says of what was read.
 
