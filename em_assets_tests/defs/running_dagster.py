@@ -35,10 +35,16 @@ class Home:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("EM_ASSETS_")}
         return kept | named | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
 
-    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, timeout_s: float = 280) -> subprocess.CompletedProcess[str]:
         """Run a command of the environment from the repository, as a user would."""
         return subprocess.run(
-            command, cwd=REPOSITORY, env=self.environment, capture_output=True, text=True, timeout=280, check=False
+            command,
+            cwd=REPOSITORY,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
         )
 
 

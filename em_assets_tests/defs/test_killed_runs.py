@@ -12,7 +12,8 @@ FORKING = Path(__file__).with_name("forking.py")
 
 
 def campaign(home: Home, dataset: str, *campaigns: str) -> dict[str, Any]:
-    done = home.run(sys.executable, str(FORKING), dataset, *campaigns)
+    # Longer than any: what ends a campaign that hangs is the time limit of its test.
+    done = home.run(sys.executable, str(FORKING), dataset, *campaigns, timeout_s=3600)
     assert done.returncode == 0, done.stderr[-3000:]
     found: dict[str, Any] = json.loads(done.stdout)
     return found
