@@ -8,7 +8,7 @@ from em_assets.settings import Settings, claim_store
 from em_assets.sources import acquire
 
 HELD = ("cryoet_10001", "empiar_11759", "epfl_hippocampus", "u2os_chromatin", "visor_bb001")
-"""Datasets of the sample that the tests of layouts hold."""
+"""Datasets of the sample that tests of exports hold."""
 
 
 def hold(name: str, settings: Settings) -> Dataset:
