@@ -21,13 +21,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
@@ -92,7 +92,19 @@ def served(root: Path, port: int) -> Iterator[str]:
 
 @contextmanager
 def away(port: int, to_port: int) -> Iterator[str]:
-    """The base URL of a relay that passes every byte of an answer on `AWAY_S` late, however many are under way."""
+    """The base URL of a relay, in a process of its own: it must not share anybody's interpreter."""
+    relay = subprocess.Popen([sys.executable, __file__, "--relay", str(port), str(to_port)], stdout=subprocess.PIPE)
+    try:
+        assert relay.stdout is not None
+        relay.stdout.readline()
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        relay.terminate()
+        relay.communicate()
+
+
+def relay_for_ever(port: int, to_port: int) -> NoReturn:
+    """Pass every byte of an answer on `AWAY_S` late, however many are under way."""
     loop = asyncio.new_event_loop()
 
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, late_s: float) -> None:
@@ -106,24 +118,16 @@ def away(port: int, to_port: int) -> Iterator[str]:
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection("127.0.0.1", to_port)
-        with suppress(asyncio.CancelledError):  # whoever was asked no more at the end
+        with suppress(ConnectionError):  # whoever was asked no more at the end
             await asyncio.gather(pump(reader, back, 0), pump(there, writer, AWAY_S))
 
-    server = loop.run_until_complete(asyncio.start_server(relay, "127.0.0.1", port))
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        loop.call_soon_threadsafe(server.close)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        left = asyncio.all_tasks(loop)
-        for task in left:
-            task.cancel()
-        if left:
-            loop.run_until_complete(asyncio.wait(left))
-        loop.close()
+    async def serve() -> None:
+        async with await asyncio.start_server(relay, "127.0.0.1", port) as server:
+            print("ready", flush=True)
+            await server.serve_forever()
+
+    loop.run_until_complete(serve())
+    raise AssertionError("it serves until it is terminated")
 
 
 def small(base: str, root: Path, names: list[str], in_flight: int) -> dict[str, Way]:
@@ -210,19 +214,25 @@ def cpu_s() -> float:
 
 
 def paired(title: str, ways: Mapping[str, Way], dest: Path, reps: int) -> dict[str, float]:
-    """Median seconds of each way, run in turn after one turn that does not count; printed with their CPU seconds."""
+    """Median seconds of each way, run in turn after one turn that does not count; printed with their CPU seconds.
+
+    Many files stay until all runs are done: a file system without a journal looks at the inodes that were
+    given free in the last minute before it takes one, and that is what a run behind a removal would be measured by.
+    """
     wall: dict[str, list[float]] = {name: [] for name in ways}
     cpu: dict[str, list[float]] = {name: [] for name in ways}
     for rep in range(reps + 1):
         for name, work in ways.items():
-            shutil.rmtree(dest, ignore_errors=True)
-            dest.mkdir(parents=True)
+            into = dest / f"{rep} {name}"
+            into.mkdir(parents=True)
             gc.collect()
             began, cpu_began = time.perf_counter(), cpu_s()
-            work(dest)
+            work(into)
             if rep:
                 wall[name].append(time.perf_counter() - began)
                 cpu[name].append(cpu_s() - cpu_began)
+            if sum(1 for _ in into.iterdir()) == 1 and (into / "large.bin").exists():
+                shutil.rmtree(into)
     shutil.rmtree(dest, ignore_errors=True)
     print(f"\n{title}")
     medians = {name: statistics.median(times) for name, times in wall.items()}
@@ -246,7 +256,10 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=18766)
     parser.add_argument("--objects", type=int, default=N_OBJECTS)
     parser.add_argument("--only", choices=["away", "here", "large"])
+    parser.add_argument("--relay", type=int, nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.relay:
+        return relay_for_ever(*given.relay)
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         Path(folder).chmod(0o755)  # where root starts nginx, its worker is nobody
         root, dest = Path(folder) / "served", Path(folder) / "fetched"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from email.utils import format_datetime, parsedate_to_datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from em_assets.errors import IncompleteError
@@ -93,11 +94,17 @@ def validators_of(response: Answer) -> tuple[str, ...]:
     if etag := response.headers.get("ETag"):
         found.append(f"etag:{etag}")
     if when := response.headers.get("Last-Modified"):
-        try:
-            found.append(modified(parsedate_to_datetime(when)))
-        except ValueError:
-            return tuple(found)  # a date that is none tells nothing
+        found += _modified(when)
     return tuple(found)
+
+
+@lru_cache(maxsize=1024)
+def _modified(when: str) -> tuple[str, ...]:
+    """A date as a validator; a date that is none tells nothing."""
+    try:
+        return (modified(parsedate_to_datetime(when)),)
+    except ValueError:
+        return ()
 
 
 def retry_after_s(value: str) -> float:
@@ -112,16 +119,20 @@ def retry_after_s(value: str) -> float:
 
 def refuse_surplus(url: str, connection: "socket.socket | None") -> None:
     """Look whether bytes have come behind the declared end: a Content-Length that is too small cuts a file short."""
-    if connection is None or connection.fileno() < 0:
-        return
+    if connection is not None and has_more(connection):
+        raise IncompleteError(f"{url}: more bytes than declared")
+
+
+def has_more(connection: "socket.socket") -> bool:
+    """Whether bytes have come on a connection that nobody has asked for; one of them is taken off it."""
+    if connection.fileno() < 0:
+        return False
     timeout = connection.gettimeout()
     try:
         connection.settimeout(0.0)
-        surplus = connection.recv(1)
+        return bool(connection.recv(1))
     except (OSError, ValueError):  # nothing to read, or closed
-        return
+        return False
     finally:
         with suppress(OSError):
             connection.settimeout(timeout)
-    if surplus:
-        raise IncompleteError(f"{url}: more bytes than declared")

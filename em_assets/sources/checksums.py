@@ -112,7 +112,7 @@ def _amazon(headers: Mapping[str, str]) -> dict[str, str]:
 def _pairs(value: str, separator: str) -> dict[str, str]:
     """`crc32c=n03x6A==, md5=…` or `sha-256=:…:`."""
     found: dict[str, str] = {}
-    for pair in value.split(","):
+    for pair in value.split(",") if value else ():
         name, _, encoded = pair.strip().partition(separator)
         found |= _decoded(name.lower().replace("-", ""), encoded.rstrip(":"))
     return found
@@ -120,6 +120,8 @@ def _pairs(value: str, separator: str) -> dict[str, str]:
 
 def _decoded(algorithm: str, encoded: str) -> dict[str, str]:
     """Base64 → hexadecimal digits; nothing for an algorithm that is not known or a value that is none."""
+    if not encoded:
+        return {}
     try:
         digits = base64.b64decode(encoded, validate=True).hex()
     except (binascii.Error, ValueError):

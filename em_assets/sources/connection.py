@@ -5,8 +5,10 @@ of CPU and this module 0.1 s. It is strict instead of able: answers in chunks, i
 and servers behind a proxy, are `UnusualError`, and `web` asks `requests` for them.
 """
 
+import math
 import socket
 import ssl
+import struct
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,9 +17,14 @@ from typing import NoReturn
 from urllib.parse import quote, urlsplit
 
 from em_assets.errors import SourceUnreachableError
-from em_assets.sources.wire import BLOCK_BYTES, LATER
+from em_assets.sources.answers import has_more
+from em_assets.sources.direct import aligned
+from em_assets.sources.wire import BLOCK_BYTES, LATER, LEAST_WAIT_S, PATIENCE, Patience
 
 MOST_HEAD_BYTES = 1 << 16
+HEAD_AT_ONCE_BYTES = 4096
+"""What comes of a body with its head is copied."""
+
 GATHER_S = 0.5
 """Bytes are passed on once a block is full, the answer ends, or so much time has gone: a trickle is seen as one."""
 
@@ -86,12 +93,16 @@ class Connection:
             f"Host: {bracketed}{f':{parts.port}' if parts.port else ''}\r\n"
             "Accept-Encoding: identity\r\nAccept: */*\r\nUser-Agent: em-assets\r\n"
         )
-        self._block = bytearray(BLOCK_BYTES)
-        self._begin = self._end = 0  # of what has come and is not read yet
+        self._block = bytearray(MOST_HEAD_BYTES)  # heads, and what came of a body with them
+        self._body = memoryview(b"")
+        self._begin = self._end = 0  # of what has come in the block and is not read yet
         self._left = 0  # bytes of the answer's body that are still to come
-        self._came = 0  # bytes of the block that the last head was read into
+        self._came = 0  # bytes of the block that have come with the last head
+        self._broke_off: Exception | None = None
+        self._waits_s = 0.0  # the system's limit of a wait, as it is set
         self._is_last = False  # the server closes behind this answer
         self._is_head_behind = False  # a HEAD has been sent behind it
+        self._patience = PATIENCE
         self.socket: socket.socket | None = None
 
     def ask(
@@ -99,8 +110,7 @@ class Connection:
         method: str,
         url: str,
         headers: Mapping[str, str],
-        connect_s: float,
-        read_s: float,
+        patience: Patience,
         *,
         is_looked_at_again: bool = False,
     ) -> Head:
@@ -112,7 +122,7 @@ class Connection:
         Raises
         ------
         NoAnswerError, GarbledError
-            Also where the head does not end within `read_s`.
+            Also where the head does not end within `patience.read_s`.
         UnusualError
             See above.
         """
@@ -124,32 +134,36 @@ class Connection:
             self.close()  # an answer that nobody wanted whole, or that the server ends
         is_kept = self.socket is not None
         try:
-            head = self._asked(request, url, connect_s, read_s)
+            head = self._asked(request, url, patience)
         except (NoAnswerError, OSError) as error:
             self.close()
             if not is_kept or isinstance(error, TimeoutError):
                 self._fail(url, error)
-            head = self._once_more(request, url, connect_s, read_s)  # it was closed while nobody used it
+            head = self._once_more(request, url, patience)  # it was closed while nobody used it
+        self._patience = patience
         self._left = 0 if method == "HEAD" else _length(head)
         self._is_head_behind = is_looked_at_again and not self._is_last
         return head
 
     def whole(self, seconds: float) -> memoryview:
-        """A body that fits into a block with its head; less of it where it broke off or took longer than that."""
+        """A body of a block at most; less of it where it broke off or took longer than that.
+
+        The memory is `direct.aligned`, and holds until the next body.
+        """
         assert self.socket is not None
         until = time.monotonic() + seconds
-        block, begin, stop = memoryview(self._block), self._begin, self._begin + self._left
-        while self._end < stop and time.monotonic() < until:
+        body = self.block
+        got = self._given(body)
+        while self._left and (left_s := until - time.monotonic()) > 0:
             try:
-                count = self.socket.recv_into(block[self._end :])
+                count = self._received(body[got : got + self._left], left_s, is_all=True)
             except OSError:
                 break
             if not count:
                 break
-            self._end += count
-        self._begin = min(self._end, stop)
-        self._left = stop - self._begin
-        return block[begin : self._begin]
+            got += count
+            self._left -= count
+        return body[:got]
 
     def head_behind(self, url: str, read_s: float) -> Head | None:
         """The second answer; None where the server closes behind the first. The body stays where it is.
@@ -161,16 +175,38 @@ class Connection:
         """
         if not self._is_head_behind:
             return None
-        assert self.socket is not None
         self._is_head_behind = False
-        behind = bytearray(MOST_HEAD_BYTES)
         got = self._end - self._begin
-        if got > len(behind):
-            raise GarbledError(f"{url}: {got:,} bytes behind its end")
-        behind[:got] = memoryview(self._block)[self._begin : self._end]
-        head, _ = self._read_head(url, behind, got, read_s)
-        self._begin = self._end
+        self._block[:got] = self._block[self._begin : self._end]
+        head, begin = self._read_head(url, self._block, got, read_s)
+        self._is_last |= begin != self._came  # a HEAD has no body: with what this is nobody knows where one is
+        self._begin = self._end = 0
         return head
+
+    def receive(self, url: str, into: memoryview) -> int:
+        """Bytes that came next of the body, into this memory: until that is full, or `GATHER_S` are over; 0 at its end.
+
+        Only the first of them are waited for with all patience: what has come is not kept back until a silence ends.
+
+        Raises
+        ------
+        SourceUnreachableError
+            It broke off; all that came before has been passed on.
+        """
+        got = 0
+        if self._broke_off is None:
+            got = self._given(into) or self._more(into, self._patience.wait_s(self._patience.read_s))
+            until = time.monotonic() + GATHER_S
+            while 0 < got < len(into) and (left_s := until - time.monotonic()) > 0:
+                count = self._more(into[got:], left_s, is_gathering=True)
+                if not count:
+                    break
+                got += count
+        if not got and self._broke_off is not None:
+            error = self._broke_off
+            self.close()
+            raise SourceUnreachableError(f"{url}: broke off ({error})") from error
+        return got
 
     def chunks(self, url: str) -> Iterator[memoryview]:
         """Yield the body, in views that hold until the next one is asked for.
@@ -178,33 +214,30 @@ class Connection:
         Raises
         ------
         SourceUnreachableError
-            It broke off; all that came before has been passed on.
+            As `receive`.
         """
-        while self._left:
-            view, error = self._gathered()
-            if view:
-                self._left -= len(view)
-                yield view
-            if error is not None:
-                self.close()
-                raise SourceUnreachableError(f"{url}: broke off ({error})") from error
+        while count := self.receive(url, self.block):
+            yield self._body[:count]
 
     @property
     def has_surplus(self) -> bool:
         """Whether bytes have come behind the answer's end."""
-        return not self._left and self._begin != self._end
+        if self._left or self.socket is None:
+            return False
+        return self._begin != self._end or has_more(self.socket)
 
     def close(self) -> None:
         """End the connection; the next request opens another."""
         self._begin = self._end = self._left = 0
         self._is_last = self._is_head_behind = False
+        self._broke_off = None
         if self.socket is not None:
             self.socket.close()
             self.socket = None
 
-    def _once_more(self, request: bytes, url: str, connect_s: float, read_s: float) -> Head:
+    def _once_more(self, request: bytes, url: str, patience: Patience) -> Head:
         try:
-            return self._asked(request, url, connect_s, read_s)
+            return self._asked(request, url, patience)
         except (NoAnswerError, OSError) as error:
             self.close()
             self._fail(url, error)
@@ -212,19 +245,22 @@ class Connection:
     def _fail(self, url: str, error: Exception) -> NoReturn:
         raise NoAnswerError(f"{url}: no answer, {LATER} ({error})") from error
 
-    def _asked(self, request: bytes, url: str, connect_s: float, read_s: float) -> Head:
+    def _asked(self, request: bytes, url: str, patience: Patience) -> Head:
         if self.socket is None:
-            self.socket = self._connected(connect_s)
-        self.socket.settimeout(read_s)
+            self.socket = self._connected(patience.wait_s(patience.connect_s), patience.read_s)
+            self._waits_s = 0.0
+        read_s = patience.wait_s(patience.read_s)
         self.socket.sendall(request)
         head, self._begin = self._read_head(url, self._block, 0, read_s)
         self._end = self._came
         return head
 
-    def _connected(self, connect_s: float) -> socket.socket:
+    def _connected(self, connect_s: float, send_s: float) -> socket.socket:
         plain = socket.create_connection((self._host, self._port), timeout=connect_s)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if not self._is_tls:
+            plain.settimeout(None)
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(send_s))
             return plain
         try:
             return self._verify.wrap_socket(plain, server_hostname=self._host)
@@ -242,7 +278,8 @@ class Connection:
                 raise GarbledError(f"{url}: {bytes(block[:20])!r} came in place of an answer")
             if time.monotonic() > until or got >= MOST_HEAD_BYTES:
                 raise NoAnswerError(f"no end of the answer's head within {read_s:g} s and {got:,} bytes")
-            count = self.socket.recv_into(memoryview(block)[got:])
+            left_s = max(until - time.monotonic(), LEAST_WAIT_S)
+            count = self._received(memoryview(block)[got : max(2 * got, HEAD_AT_ONCE_BYTES)], left_s)
             if not count:
                 raise NoAnswerError("the connection was closed without an answer")
             got += count
@@ -251,30 +288,65 @@ class Connection:
         self._is_last = block.startswith(b"HTTP/1.0") or head.headers.get("Connection").lower() == "close"
         return head, end + 4
 
-    def _gathered(self) -> tuple[memoryview, Exception | None]:
-        """What has come of the body, a block at most; and what ended it, where it broke off."""
+    @property
+    def block(self) -> memoryview:
+        """Memory for a body, or a piece of one; made when the first comes."""
+        if not self._body:
+            self._body = aligned(BLOCK_BYTES)
+        return self._body
+
+    def _given(self, into: memoryview) -> int:
+        """What has come of the body with its head, copied; how much that is."""
+        count = min(self._end - self._begin, self._left, len(into))
+        if count:
+            into[:count] = memoryview(self._block)[self._begin : self._begin + count]
+            self._begin += count
+            self._left -= count
+        return count
+
+    def _more(self, into: memoryview, wait_s: float, *, is_gathering: bool = False) -> int:
+        """Bytes of the body that came within so many seconds; where none did, `_broke_off` says why.
+
+        While gathering it is no failure that nothing has come: something has before.
+        """
+        if not self._left:
+            return 0
+        try:
+            count = self._received(into[: self._left], wait_s, is_all=is_gathering)
+        except OSError as error:
+            if not (is_gathering and isinstance(error, TimeoutError)):
+                self._broke_off = error
+            return 0
+        if not count:
+            self._broke_off = EOFError(f"{self._left:,} bytes are missing")
+        self._left -= count
+        return count
+
+    def _received(self, into: memoryview, wait_s: float, *, is_all: bool = False) -> int:
+        """Bytes that came within so many seconds; with `is_all` the system gathers them, where it can, until all have.
+
+        Raises
+        ------
+        TimeoutError
+            None came.
+        """
         assert self.socket is not None
-        if self._begin == self._end:
-            self._begin = self._end = 0
-        block = memoryview(self._block)
-        most = min(len(block), self._begin + self._left)
-        until = time.monotonic() + GATHER_S
-        error: Exception | None = None
-        while self._end < most and error is None:
-            try:
-                count = self.socket.recv_into(block[self._end : most])
-            except OSError as failure:
-                error = failure
-                break
-            if not count:
-                error = EOFError(f"{self._left - (self._end - self._begin):,} bytes are missing")
-            self._end += count
-            if time.monotonic() > until:
-                break
-        stop = min(self._end, most)
-        view = block[self._begin : stop]
-        self._begin = stop
-        return view, error
+        waits_s = math.ceil(10 * max(wait_s, LEAST_WAIT_S)) / 10
+        if self._is_tls:
+            self.socket.settimeout(waits_s)
+            return self.socket.recv_into(into)
+        if waits_s != self._waits_s:  # the system keeps to it by itself, and all of a gathering counts
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(waits_s))
+            self._waits_s = waits_s
+        try:
+            return self.socket.recv_into(into, 0, socket.MSG_WAITALL if is_all else 0)
+        except BlockingIOError as error:
+            raise TimeoutError("timed out") from error
+
+
+def _timeval(seconds: float) -> bytes:
+    whole = int(seconds)
+    return struct.pack("@ll", whole, round((seconds - whole) * 1e6))
 
 
 @lru_cache(maxsize=8)
@@ -293,6 +365,7 @@ def _target(url: str) -> str:
     return quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=_SAFE)
 
 
+@lru_cache(maxsize=64)  # the HEAD behind a file is answered as its GET was, word for word
 def _parsed(url: str, head: bytes) -> Head:
     first, *lines = head.decode("latin-1").split("\r\n")
     version, _, rest = first.partition(" ")

@@ -18,6 +18,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ REMOTE_METADATA = "source"
 ATTRIBUTE = "em_assets_cutout"
 CROP_CHUNK = 64
 ABSENT_WAY_ON = (
-    ". Ask the archive for it, or move the box; if the publisher of a zarr volume writes no empty chunks, say "
+    ". Ask the archive for it, or move the box; if the publisher of a zarr or N5 volume writes no empty chunks, say "
     "`absent_is_fill = true`"
 )
 STAGING_PREFIX = ".cutout-"
@@ -195,24 +196,37 @@ def _digest(source: Source, origin: Origin, documents: dict[str, bytes]) -> str:
         digest.update(f"{name}\t{hashlib.sha256(content).hexdigest()}\n".encode())
     start = list(source.start_zyx) if source.start_zyx else f"seed {source.seed}"
     digest.update(f"{list(cutout_shape(source, origin))}\t{start}\t{source.volume}\n".encode())
+    if source.level:
+        digest.update(f"level {source.level}\n".encode())
     return digest.hexdigest()
 
 
 def open_remote(source: Source, origin: Origin, documents: Mapping[str, bytes]) -> SourceVolume:
     """The remote volume that a box is cut from, opened lazily; `documents` is what it says of itself.
 
+    Its levels begin with the one that is asked for, and coarser ones follow.
+
     Raises
     ------
     VolumeChoiceError
-        There are several, and `volume` names none of them.
+        There are several, and `volume` names none of them; or it has no such level.
     """
-    from em_assets.formats import detect, ome_zarr
+    volume = _whole_remote(source, origin, documents)
+    if source.level >= len(volume.levels):
+        raise VolumeChoiceError(f"{source.url}: level = {source.level}, and there are {len(volume.levels)} from 0 on")
+    return replace(volume, levels=volume.levels[source.level :])
+
+
+def _whole_remote(source: Source, origin: Origin, documents: Mapping[str, bytes]) -> SourceVolume:
+    from em_assets.formats import detect, n5, ome_zarr
 
     url = readable(locate(source.url, origin)).url
     format = detect(url)
     if format is ome_zarr:
-        is_declared = shards_of(documents, scale_key(source.url, documents)) is not None
+        is_declared = shards_of(documents, scale_key(source.url, documents, source.level)) is not None
         volumes = ome_zarr.open_volumes([url], is_fill_allowed=source.absent_is_fill or is_declared)
+    elif format is n5:
+        volumes = n5.open_volumes([url], is_fill_allowed=source.absent_is_fill)
     else:
         volumes = format.open_volumes([url])
     if len(volumes) == 1:
@@ -233,7 +247,7 @@ def _write_documents(documents: dict[str, bytes], folder: Path) -> None:
 
 def _write_crop(job: Job, volume: SourceVolume, documents: dict[str, bytes], dest: Path) -> None:
     shape = cutout_shape(job.source, job.origin)
-    shards = shards_of(documents, scale_key(job.source.url, documents))
+    shards = shards_of(documents, scale_key(job.source.url, documents, job.source.level))
     size_bytes = math.prod(shape) * volume.dtype.itemsize
     if size_bytes > job.source.max_bytes:
         raise PlanTooLargeError(
@@ -310,7 +324,8 @@ def _describe(job: Job, boxes: Boxes, documents: dict[str, bytes], start: ZYX, d
     volume, level = boxes.volume, boxes.volume.levels[0]
     cut = {
         "url": job.source.url,
-        "scale_key": scale_key(job.source.url, documents),
+        "scale_key": scale_key(job.source.url, documents, job.source.level),
+        **({"level": job.source.level} if job.source.level else {}),
         "start_zyx": list(start),
         "shape_zyx": list(boxes.shape_zyx),
         "seed": None if job.source.start_zyx else job.source.seed,
@@ -318,7 +333,7 @@ def _describe(job: Job, boxes: Boxes, documents: dict[str, bytes], start: ZYX, d
         "source_shape_zyx": list(volume.shape_zyx),
         "source_chunks": list(level.chunk_shape_zyx) if level.chunk_shape_zyx else None,
         "source_compressor": volume.compressor,
-        "source_n_levels": len(volume.levels),
+        "source_n_levels": job.source.level + len(volume.levels),
     }
     group = {
         "zarr_format": 3,

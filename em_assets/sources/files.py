@@ -1,10 +1,12 @@
 """Whole files: a single one, or a tree of them below a folder, over any protocol."""
 
+import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from contextvars import copy_context
 from dataclasses import replace
+from pathlib import Path
 from threading import Event
 from urllib.parse import urlsplit
 
@@ -17,7 +19,7 @@ from em_assets.sources.job import Job
 from em_assets.sources.manifest import OLD
 from em_assets.sources.objects import Objects, Wish, is_small
 from em_assets.sources.origins import Origin, url_scheme
-from em_assets.sources.partial import partial_path, require_space, sync_folder, writable
+from em_assets.sources.partial import PARTIAL, partial_path, require_space, sync_folder, writable
 from em_assets.sources.paths import below, file_name, safe_relative_path
 from em_assets.sources.progress import Progress, megabytes
 from em_assets.sources.protocols import ask
@@ -168,14 +170,17 @@ class _Fetching:
     def fetch(self, remotes: list[RemoteFile], said: Mapping[str, Mapping[str, str]]) -> Iterator[RawFile]:
         """Yield the row of each file, held to the checksums that others say of it."""
         wishes = [self._wish(remote, said.get(remote.path, {})) for remote in remotes]
-        quickly: set[str] = set()
+        carefully = {wish.remote.path: wish for wish in wishes}
         for host, theirs in self._by_host(wishes):
-            small = [wish for wish in theirs if is_small(wish.remote) and self._is_new(wish)]
+            begun = _begun({wish.dest.parent for wish in theirs})
+            small = [wish for wish in theirs if is_small(wish.remote) and self._is_new(wish, begun)]
             objects = Objects(self._job.origin, self._job.patience, host, self._count)
             for wish, fetched in objects.fetch(small):
                 yield self._kept(wish, fetched)
-            quickly |= {wish.remote.path for wish in small} - {wish.remote.path for wish in objects.left}
-        yield from self._all_carefully([wish for wish in wishes if wish.remote.path not in quickly])
+            for wish in small:
+                del carefully[wish.remote.path]
+            carefully |= {wish.remote.path: wish for wish in objects.left}
+        yield from self._all_carefully(list(carefully.values()))
 
     def _all_carefully(self, wishes: list[Wish]) -> Iterator[RawFile]:
         tasks: dict[Future[Fetched], Wish] = {}
@@ -213,9 +218,11 @@ class _Fetching:
         demand = Demand(job.source.max_bytes, checksums, etag_is_md5=job.source.etag_is_md5)
         return Wish(remote, job.files_dir / remote.path, demand)
 
-    def _is_new(self, wish: Wish) -> bool:
+    def _is_new(self, wish: Wish, begun: set[Path]) -> bool:
         """Whether nothing of it is there, neither an older version nor a beginning."""
-        return wish.remote.path not in self._job.held and not partial_path(wish.dest).exists()
+        if wish.remote.path in self._job.held:
+            return False
+        return wish.dest.parent not in begun or not partial_path(wish.dest).exists()
 
     def _carefully(self, wish: Wish, host: Host) -> Fetched:
         job, held = self._job, self._job.held.get(wish.remote.path)
@@ -230,6 +237,7 @@ class _Fetching:
                 on_bytes=self._count,
                 replaced_to=job.files_dir.parent / OLD / held.sha256 if held else None,
                 host=host,
+                waited_s=wish.waited_s,
             )
 
     def _kept(self, wish: Wish, fetched: Fetched) -> RawFile:
@@ -242,6 +250,15 @@ class _Fetching:
         if self.ended.is_set():
             raise _EndedError
         self._progress.add_bytes(n_bytes)
+
+
+def _begun(folders: set[Path]) -> set[Path]:
+    """Those of these folders where something is still arriving: one look at each, not one at every file."""
+    return {
+        folder
+        for folder in folders
+        if folder.is_dir() and any(map(PARTIAL.fullmatch, os.listdir(folder)))  # noqa: PTH208
+    }
 
 
 def _said_beside(job: Job, paths: frozenset[str]) -> dict[str, dict[str, str]]:

@@ -4,7 +4,8 @@ ftplib takes "226 transfer complete" after half a file for success, so the calle
 """
 
 import ftplib
-from collections.abc import Callable, Iterator
+import socket
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from urllib.parse import unquote, urlsplit
@@ -12,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from em_assets.errors import SourceMissingError, SourceUnreachableError
 from em_assets.sources.globs import Wanted
 from em_assets.sources.origins import Location
-from em_assets.sources.wire import BLOCK_BYTES, ELSEWHERE, LATER, Body, Entry, Patience, Resume, modified
+from em_assets.sources.wire import BLOCK_BYTES, ELSEWHERE, LATER, Body, Entry, Patience, Resume, in_time, modified
 
 PASSING_ERRORS: tuple[type[Exception], ...] = (
     ftplib.error_temp,
@@ -49,7 +50,7 @@ def names(location: Location, patience: Patience) -> list[str]:
 
     def ask() -> list[str]:
         with _connected(location, patience) as (ftp, path):
-            listed = _listed(ftp, path)
+            listed = _listed(ftp, path, patience)
         return sorted(f"{name}/" if facts.get("type") == "dir" else name for name, facts in listed)
 
     return patience(ask)
@@ -63,7 +64,7 @@ def body(location: Location, patience: Patience, resume: Resume | None = None) -
         start = _restarted_at(ftp, resume, validators)
         with ftp.transfercmd(f"RETR {path}", rest=start or None) as connection:
             yield Body(
-                _chunks(ftp, connection.recv, location.url, None if size_bytes is None else size_bytes - start),
+                _chunks(ftp, connection, location.url, None if size_bytes is None else size_bytes - start, patience),
                 size_bytes,
                 validators,
                 start=start,
@@ -90,22 +91,48 @@ def _entries(location: Location, wanted: Wanted, patience: Patience) -> list[Ent
             if size_bytes is not None:
                 return [Entry("", size_bytes, _modified(ftp, path))]
         root = path.rstrip("/") + "/"
-        return sorted(_walk(ftp, root, "", wanted), key=lambda entry: entry.path)
+        return sorted(_walk(ftp, root, "", wanted, patience), key=lambda entry: entry.path)
+
+
+class _FTP(ftplib.FTP):
+    """A session each of whose replies ends in time, not only each of their reads."""
+
+    def __init__(self, patience: Patience) -> None:
+        super().__init__(timeout=patience.wait_s(patience.connect_s))
+        self._patience = patience
+        self._data: socket.socket | None = None
+
+    def getresp(self) -> str:
+        """The next reply."""
+        with in_time(self._patience.wait_s(self._patience.read_s), self.end):
+            return super().getresp()
+
+    def ntransfercmd(self, cmd: str, rest: int | str | None = None) -> tuple[socket.socket, int | None]:
+        """Remember the connection of a listing or a file."""
+        self._data, size_bytes = super().ntransfercmd(cmd, rest)
+        return self._data, size_bytes
+
+    def end(self) -> None:
+        """End the session under whoever waits for it."""
+        for connection in (self.sock, self._data):
+            with suppress(OSError):
+                if connection is not None:
+                    connection.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
-def _connected(location: Location, patience: Patience) -> Iterator[tuple[ftplib.FTP, str]]:
+def _connected(location: Location, patience: Patience) -> Iterator[tuple[_FTP, str]]:
     """Give a session and the decoded path; what ftplib raises becomes one of our errors."""
     parts = urlsplit(location.url)
-    ftp = ftplib.FTP(timeout=patience.connect_s)
+    ftp = _FTP(patience)
     try:
         with _named_errors(location.url):
             ftp.connect(parts.hostname or "", parts.port or ftplib.FTP_PORT)
             ftp.login()
             ftp.voidcmd("TYPE I")
-            ftp.timeout = patience.read_s
+            ftp.timeout = patience.wait_s(patience.read_s)
             if ftp.sock is not None:
-                ftp.sock.settimeout(patience.read_s)
+                ftp.sock.settimeout(ftp.timeout)
             yield ftp, unquote(parts.path)
         with suppress(*ftplib.all_errors):  # a politeness: what was asked for has arrived
             if ftp.sock is not None:
@@ -124,12 +151,12 @@ def _named_errors(url: str) -> Iterator[None]:
         raise SourceUnreachableError(f"{url}: no answer, {LATER} ({error or 'the connection was closed'})") from error
 
 
-def _walk(ftp: ftplib.FTP, root: str, folder: str, wanted: Wanted) -> Iterator[Entry]:
-    for name, facts in _listed(ftp, root + folder):
+def _walk(ftp: _FTP, root: str, folder: str, wanted: Wanted, patience: Patience) -> Iterator[Entry]:
+    for name, facts in _listed(ftp, root + folder, patience):
         path = folder + name
         if facts.get("type") == "dir":
             if wanted.may_hold(path):
-                yield from _walk(ftp, root, f"{path}/", wanted)
+                yield from _walk(ftp, root, f"{path}/", wanted, patience)
         elif path in wanted:
             size = facts.get("size")
             size_bytes = int(size) if size else _size(ftp, root + path)
@@ -137,13 +164,15 @@ def _walk(ftp: ftplib.FTP, root: str, folder: str, wanted: Wanted) -> Iterator[E
             yield Entry(path, size_bytes, _stamp(when) if when else _modified(ftp, root + path))
 
 
-def _listed(ftp: ftplib.FTP, folder: str) -> list[tuple[str, dict[str, str]]]:
+def _listed(ftp: _FTP, folder: str, patience: Patience) -> list[tuple[str, dict[str, str]]]:
     try:
-        listed = list(ftp.mlsd(folder.rstrip("/") or "/", facts=["type", "size", "modify"]))
+        with in_time(patience.listing_s, ftp.end):
+            listed = list(ftp.mlsd(folder.rstrip("/") or "/", facts=["type", "size", "modify"]))
     except ftplib.error_perm as error:
         if not str(error).startswith(("500", "502", "504")):
             raise
-        return _listed_by_name(ftp, folder)
+        with in_time(patience.listing_s, ftp.end):
+            return _listed_by_name(ftp, folder)
     return [(name, facts) for name, facts in listed if facts.get("type") in ("file", "dir")]
 
 
@@ -184,16 +213,19 @@ def _stamp(value: str) -> tuple[str, ...]:
         return ()
 
 
-def _chunks(ftp: ftplib.FTP, receive: Callable[[int], bytes], url: str, left: int | None) -> Iterator[bytes]:
+def _chunks(
+    ftp: ftplib.FTP, connection: socket.socket, url: str, left: int | None, patience: Patience
+) -> Iterator[bytes]:
     """Yield the bytes; where all that are left have come, it matters no more how the server takes its leave.
 
     While a large file is sent nothing passes on the control connection, and a router may have dropped it by then.
     """
     received = 0
     try:
-        while chunk := receive(BLOCK_BYTES):
+        while chunk := connection.recv(BLOCK_BYTES):
             received += len(chunk)
             yield chunk
+            connection.settimeout(patience.wait_s(patience.read_s))
         ftp.voidresp()
     except BROKEN_OFF as error:
         if received != left:

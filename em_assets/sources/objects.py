@@ -18,6 +18,7 @@ from threading import Event, Lock
 
 from em_assets.errors import SourceError
 from em_assets.model import RemoteFile
+from em_assets.sources import direct
 from em_assets.sources.answers import Answer, asking, resume_with, validators_of
 from em_assets.sources.checksums import algorithm_of, declared, new_digest
 from em_assets.sources.connection import Connection, Head, UnusualError
@@ -47,6 +48,7 @@ class Wish:
     remote: RemoteFile
     dest: Path
     demand: Demand
+    waited_s: float = 0.0  # in vain, by those who left it to others
 
 
 @dataclass
@@ -67,6 +69,7 @@ class Objects:
     _is_looked_at_again: bool = True
     _ended: Event = field(default_factory=Event)
     _waited_s: float = 0.0  # in vain, since the last file that came
+    _folders: set[Path] = field(default_factory=set)  # that are there
 
     def __post_init__(self) -> None:
         waits = {name: SHARE_OF_PATIENCE * getattr(self.patience, name) for name in ("connect_s", "read_s", "stall_s")}
@@ -125,8 +128,9 @@ class Objects:
         began_at = time.monotonic()
         fetched = self._fetched(wish)
         if fetched is None:
-            self.left.append(wish)
-            self._waited_s += time.monotonic() - began_at
+            waited_s = time.monotonic() - began_at
+            self.left.append(replace(wish, waited_s=waited_s))
+            self._waited_s += waited_s
             if self._waited_s >= min(self.patience.connect_s, self.patience.read_s, self.patience.stall_s):
                 self._ended.set()
             return
@@ -155,8 +159,7 @@ class Objects:
             "GET",
             url,
             asking(url, None),
-            patience.connect_s,
-            patience.read_s,
+            patience,
             is_looked_at_again=self._is_looked_at_again,
         )
         validators = validators_of(head)
@@ -169,22 +172,21 @@ class Objects:
             connection.close()
             return None
         sums = sums_of(declared(head.headers, is_whole=True), wish.demand)
-        body, validators_behind = self._looked_at_again(connection, url, body, is_needed=bool(validators and not sums))
+        validators_behind = self._looked_at_again(connection, url, is_needed=bool(validators and not sums))
         digests = {name: new_digest(algorithm_of(name)) for name in {"sha256", *sums}}
         for digest in digests.values():
             digest.update(body)
         is_proved = all(digests[name].hexdigest() == digits for name, digits in sums.items())
         is_unchanged = validators_behind is None or agree(validators[0], validators_behind)
-        if not is_proved or not is_unchanged or connection.has_surplus or _is_page(wish, body):
+        has_surplus = validators_behind is None and connection.has_surplus  # a second answer has come right behind it
+        if not is_proved or not is_unchanged or has_surplus or _is_page(wish, body):
             connection.close()
             return None
-        _write(wish, body)
+        self._write(wish, connection.block, len(body))
         return Fetched(digests["sha256"].hexdigest(), len(body))
 
-    def _looked_at_again(
-        self, connection: Connection, url: str, body: memoryview, *, is_needed: bool
-    ) -> tuple[memoryview, tuple[str, ...] | None]:
-        """The body, and the validators behind its last byte; None where nobody needs them.
+    def _looked_at_again(self, connection: Connection, url: str, *, is_needed: bool) -> tuple[str, ...] | None:
+        """The validators behind the last byte; None where nobody needs them.
 
         From now on a HEAD goes out with each GET where this server's files need one, and it answered this one's.
         """
@@ -195,12 +197,27 @@ class Objects:
             raise
         if not is_needed:
             self._is_looked_at_again = False
-            return body, None
+            return None
         if behind is None:
-            kept = memoryview(bytes(body))
-            behind = connection.ask("HEAD", url, {}, self.patience.connect_s, self.patience.read_s)
-            body = kept
-        return body, validators_of(behind) if behind.ok else ()
+            behind = connection.ask("HEAD", url, {}, self.patience)
+        return validators_of(behind) if behind.ok else ()
+
+    def _write(self, wish: Wish, block: memoryview, size_bytes: int) -> None:
+        """All of it beside the final name, synced, then there."""
+        beside, folder = str(partial_path(wish.dest)), wish.dest.parent
+        try:
+            if folder not in self._folders:
+                folder.mkdir(parents=True, exist_ok=True)
+                self._folders.add(folder)
+            descriptor = direct.write_new(beside, block, size_bytes)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            os.replace(beside, wish.dest)  # noqa: PTH105 - a thousand paths a second
+        except OSError as error:
+            Path(beside).unlink(missing_ok=True)
+            raise unwritable(error, wish.dest, wish.remote.path, wish.remote.size_bytes) from error
 
 
 def is_small(remote: RemoteFile) -> bool:
@@ -230,21 +247,3 @@ def _keep_beginning(wish: Wish, head: Answer, body: memoryview) -> None:
     partial.begin(came, wish.demand.checksums)
     partial.write(body)
     partial.leave()
-
-
-def _write(wish: Wish, body: memoryview) -> None:
-    """All of it beside the final name, synced, then there."""
-    beside = str(partial_path(wish.dest))
-    try:
-        wish.dest.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
-        try:
-            while body:
-                body = body[os.write(descriptor, body) :]
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.replace(beside, wish.dest)  # noqa: PTH105 - a thousand paths a second
-    except OSError as error:
-        Path(beside).unlink(missing_ok=True)
-        raise unwritable(error, wish.dest, wish.remote.path, wish.remote.size_bytes) from error

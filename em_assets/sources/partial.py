@@ -9,7 +9,6 @@ The note is written now and then, and when a transfer breaks off: what a later r
 then, read again and compared, never merely a length that a power cut may have left.
 """
 
-import errno
 import hashlib
 import json
 import os
@@ -24,6 +23,7 @@ from typing import Any
 
 from em_assets.errors import StoreError
 from em_assets.model import RemoteFile
+from em_assets.sources import direct
 from em_assets.sources.checksums import Digest, algorithm_of, new_digest
 from em_assets.sources.wire import BLOCK_BYTES, Body, Resume
 
@@ -31,7 +31,6 @@ PARTIAL = re.compile(r"\.[0-9a-f]{16}\.(partial|note|note\.new|lent)")
 """Names of what is still arriving; none of a source's own names is taken for one by mistake."""
 
 NOTED_EVERY_S = 2.0
-READ_AGAIN_BYTES = 1 << 20
 
 
 class Partial:
@@ -55,6 +54,7 @@ class Partial:
         self._resume_with: str | None = None
         self._digests: dict[str, Digest] = {}
         self._file: FileIO | None = None
+        self._direct: int | None = None
         self._noted_at = time.monotonic()
         with self.store_errors():
             dest.parent.mkdir(parents=True, exist_ok=True)
@@ -91,30 +91,21 @@ class Partial:
 
     def write(self, chunk: bytes | memoryview) -> None:
         """Add bytes."""
+        assert self._file is not None
         with self.store_errors():
-            self.write_at(self.position, chunk)
+            direct.write_all(self._file.fileno(), memoryview(chunk), self.position)
             self._take_in(chunk)
 
-    def write_at(self, position: int, chunk: bytes | memoryview) -> None:
+    def write_at(self, position: int, block: memoryview) -> None:
         """Put bytes where they belong, ahead of the others; they count once `advance` comes to them."""
         assert self._file is not None
-        view = memoryview(chunk)
         with self.store_errors():
-            while view:
-                written = os.pwrite(self._file.fileno(), view, position)
-                position, view = position + written, view[written:]
+            direct.write_at(self._file.fileno(), self._direct, block, position)
 
-    def advance(self, position: int) -> None:
-        """Take in what `write_at` has put up to here: it is read again for the digests, from the system's memory."""
-        assert self._file is not None
+    def advance(self, block: memoryview) -> None:
+        """Take in what `write_at` has put behind all that was taken in."""
         with self.store_errors():
-            block = memoryview(bytearray(min(READ_AGAIN_BYTES, position - self.position)))
-            while self.position < position:
-                view = block[: position - self.position]
-                count = os.preadv(self._file.fileno(), [view], self.position)
-                if not count:
-                    raise OSError(errno.EIO, "it was cut short by somebody else", str(self.path))
-                self._take_in(view[:count])
+            self._take_in(block)
 
     def digest(self, algorithm: str) -> str:
         """Hexadecimal digits over all bytes so far."""
@@ -221,8 +212,11 @@ class Partial:
         self._file = self.path.open("r+b" if self.position else "w+b", buffering=0)
         if self.position:
             self._file.truncate(self.position)
+        self._direct = direct.open_direct(self.path, os.O_WRONLY)
 
     def _close(self) -> None:
+        descriptor, self._direct = self._direct, None
+        direct.close(descriptor)
         if self._file is not None:
             file, self._file = self._file, None
             file.close()

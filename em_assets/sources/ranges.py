@@ -6,19 +6,21 @@
     |==========|=======|=======|···    |=======|···    |             |
       digested   whole   whole   coming  whole   coming  not asked yet
 
-What is whole from the beginning is read again for the digests while more arrives, and the note beside the partial
-counts nothing else. A range that breaks off goes on where it broke off; the ranges stay close together, so that a kill
-loses no more than a tenth of the file.
+Each unit arrives in memory of its own, is written past the system's cache and then digested, in their order, while more
+arrive; the note beside the partial counts nothing else. A range that breaks off goes on where it broke off; the ranges
+stay close together, so that a kill loses no more than a tenth of the file, and the memory is that of `AHEAD` units.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import replace
 from threading import Condition
+from typing import NamedTuple
 
 from em_assets.errors import IncompleteError, SourceError
 from em_assets.model import RemoteFile
+from em_assets.sources.direct import ALIGNED_BYTES, aligned
 from em_assets.sources.hosts import Host
 from em_assets.sources.origins import Location, Origin
 from em_assets.sources.partial import Partial
@@ -28,7 +30,7 @@ from em_assets.sources.wire import Body, NotResumedError, Patience, Resume, Watc
 
 RANGED_FROM_BYTES = 32 << 20
 MOST_AT_ONCE = 4
-LEAST_UNIT_BYTES, MOST_UNIT_BYTES = 1 << 20, 16 << 20
+LEAST_UNIT_BYTES, MOST_UNIT_BYTES = 1 << 20, 8 << 20
 UNITS = 100
 """Of this many units, `AHEAD` at most are asked for before the first of them is whole."""
 
@@ -60,7 +62,7 @@ def receive_ranges(
     if asked is None or remote.size_bytes is None or remote.size_bytes - partial.position < RANGED_FROM_BYTES:
         return None
     with host.spare_lines(MOST_AT_ONCE - 1) as n_more:
-        about = _about(remote, partial, *asked, patience.within(watch.left_s)) if n_more else None
+        about = _about(remote, partial, *asked, patience.watched(watch)) if n_more else None
         if about is None or about.resume_with is None:
             return None
         partial.begin(replace(about, start=partial.position), algorithms)
@@ -68,7 +70,10 @@ def receive_ranges(
         receiver = _Receiver(*asked, patience, about.resume_with, partial, watch, on_bytes, filling)
         try:
             _fill(receiver, partial, filling, 1 + n_more)
-        except IncompleteError:  # no range, or one of another version: the whole file is asked for, and judged
+        except (
+            IncompleteError,
+            _NoRangeError,
+        ):  # no range, or one of another version: the whole file is asked for, and judged
             return None
     return about
 
@@ -85,26 +90,43 @@ def _about(
     return about if is_same and is_resumed else None
 
 
+class _Unit(NamedTuple):
+    """A part of the file that is asked for at once, and memory for it."""
+
+    start: int
+    block: memoryview
+    memory: memoryview
+
+    @property
+    def end(self) -> int:
+        """The first byte behind it."""
+        return self.start + len(self.block)
+
+
 class _Filling:
     """Which units are taken, which are whole, and what went wrong."""
 
     def __init__(self, start: int, end: int) -> None:
         self.end = end
         self.error: BaseException | None = None
-        self._unit_bytes = min(max((end - start) // UNITS, LEAST_UNIT_BYTES), MOST_UNIT_BYTES)
+        unit_bytes = min(max((end - start) // UNITS, LEAST_UNIT_BYTES), MOST_UNIT_BYTES)
+        self._unit_bytes = unit_bytes // ALIGNED_BYTES * ALIGNED_BYTES
         self._next = self._digested = self._received = start
-        self._whole: dict[int, int] = {}
+        self._whole: dict[int, _Unit] = {}
+        self._free: list[memoryview] = []
         self._changed = Condition()
 
-    def take(self) -> tuple[int, int] | None:
-        """First and last byte, the last excluded, of the next unit; None where there is nothing left to do."""
+    def take(self) -> _Unit | None:
+        """The next unit, which begins where a block of a disk does; None where there is nothing left to do."""
         with self._changed:
             while self.error is None and self._next < self.end and self._next - self._digested >= self._ahead:
                 self._changed.wait()
             if self.error is not None or self._next >= self.end:
                 return None
-            start, self._next = self._next, min(self._next + self._unit_bytes, self.end)
-            return start, self._next
+            start, after = self._next, (self._next + self._unit_bytes) // ALIGNED_BYTES * ALIGNED_BYTES
+            self._next = min(after, self.end)
+            memory = self._free.pop() if self._free else aligned(self._unit_bytes)
+            return _Unit(start, memory[: self._next - start], memory)
 
     def received(self, n_bytes: int, watch: Watch) -> None:
         """Count new bytes of any unit."""
@@ -114,10 +136,10 @@ class _Filling:
             self._received += n_bytes
             watch.news(self._received)
 
-    def whole(self, start: int, end: int) -> None:
+    def whole(self, unit: _Unit) -> None:
         """Note a unit that has arrived."""
         with self._changed:
-            self._whole[start] = end
+            self._whole[unit.start] = unit
             self._changed.notify_all()
 
     def fail(self, error: BaseException) -> None:
@@ -127,8 +149,8 @@ class _Filling:
                 self.error = error
             self._changed.notify_all()
 
-    def wait(self, digested: int) -> int:
-        """Up to where the file is whole, once that is more than has been digested.
+    def wait(self, digested: int) -> _Unit:
+        """The unit that begins here, once it is whole.
 
         Raises
         ------
@@ -136,19 +158,26 @@ class _Filling:
             What a unit failed with.
         """
         with self._changed:
-            self._digested = digested
-            self._changed.notify_all()
             while self.error is None and digested not in self._whole:
                 self._changed.wait()
             if self.error is not None:
                 raise self.error
-            while digested in self._whole:
-                digested = self._whole.pop(digested)
-            return digested
+            return self._whole.pop(digested)
+
+    def digested(self, unit: _Unit) -> None:
+        """Note that a unit is done with; its memory is for another."""
+        with self._changed:
+            self._digested = unit.end
+            self._free.append(unit.memory)
+            self._changed.notify_all()
 
     @property
     def _ahead(self) -> int:
         return AHEAD * self._unit_bytes
+
+
+class _NoRangeError(SourceError):
+    """The server sends something else than the range: nobody asks for that again."""
 
 
 class _EndedError(SourceError):
@@ -176,31 +205,53 @@ class _Receiver:
         """Fetch units until there are none left; an error ends all workers."""
         try:
             while (unit := self._filling.take()) is not None:
-                self._receive(*unit)
-                self._filling.whole(*unit)
+                self._receive(unit)
+                self._partial.write_at(unit.start, unit.block)
+                self._filling.whole(unit)
         except BaseException as error:  # noqa: BLE001 - raised again, where the file is put together
             self._filling.fail(error)
 
-    def _receive(self, start: int, end: int) -> None:
-        position = start
+    def _receive(self, unit: _Unit) -> None:
+        position = unit.start
 
         def receive() -> None:
             nonlocal position
-            patience = self._patience.within(self._watch.left_s)
+            patience = self._patience.watched(self._watch)
             pace = Watch(self._patience, self._patience.no_news_s, position, self._location.url)
-            with self._speaker.body(self._location, patience, Resume(position, self._validator, end)) as body:
+            with self._speaker.body(self._location, patience, Resume(position, self._validator, unit.end)) as body:
                 if body.start != position:
                     raise NotResumedError(f"{self._location.url}: a range asked for, the whole file sent")
-                for chunk in body.chunks:
-                    self._partial.write_at(position, chunk)
-                    position += len(chunk)
+                for count in _pieces(body, unit.block[position - unit.start :], self._location.url):
+                    position += count
                     pace.keep_up(position)
-                    self._filling.received(len(chunk), self._watch)
+                    self._filling.received(count, self._watch)
                     if self._on_bytes:
-                        self._on_bytes(len(chunk))
+                        self._on_bytes(count)
 
-        while position < end:  # a server may send less than was asked for
-            self._patience(receive, self._watch)
+        def receive_range() -> None:
+            try:
+                receive()
+            except NotResumedError as error:
+                raise _NoRangeError(str(error)) from error
+
+        while position < unit.end:  # a server may send less than was asked for
+            self._patience(receive_range, self._watch)
+
+
+def _pieces(body: Body, block: memoryview, url: str) -> Iterator[int]:
+    """Sizes of what comes, piece after piece, into a block."""
+    filled = 0
+    if body.receive is not None:
+        while filled < len(block) and (count := body.receive(block[filled:])):
+            filled += count
+            yield count
+        return
+    for chunk in body.chunks:
+        if len(chunk) > len(block) - filled:
+            raise NotResumedError(f"{url}: {len(block):,} bytes asked for, more sent")
+        block[filled : filled + len(chunk)] = chunk
+        filled += len(chunk)
+        yield len(chunk)
 
 
 def _fill(receiver: _Receiver, partial: Partial, filling: _Filling, n_at_once: int) -> None:
@@ -210,7 +261,9 @@ def _fill(receiver: _Receiver, partial: Partial, filling: _Filling, n_at_once: i
             for _ in range(n_at_once):
                 pool.submit(copy_context().run, receiver.work)
             while partial.position < filling.end:
-                partial.advance(filling.wait(partial.position))
+                unit = filling.wait(partial.position)
+                partial.advance(unit.block)
+                filling.digested(unit)
         except BaseException as error:
             filling.fail(error)
             raise

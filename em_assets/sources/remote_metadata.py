@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from em_assets.errors import FormatError, SourceMissingError
+from em_assets.formats.n5_attributes import is_dataset, level_paths
 from em_assets.sources import web
 from em_assets.sources.origins import Location, Origin, locate
 from em_assets.sources.paths import below, safe_relative_path
 from em_assets.sources.wire import ELSEWHERE, Patience
 
 MOST_METADATA_BYTES = 16 << 20
-_ROOT_DOCUMENTS = ("info", "zarr.json", ".zgroup", ".zattrs", ".zarray")
+MOST_UNNAMED = 16
+_N5 = "attributes.json"
+_ROOT_DOCUMENTS = ("info", "zarr.json", ".zgroup", ".zattrs", ".zarray", _N5)
 _ARRAY_DOCUMENTS = ("zarr.json", ".zarray", ".zattrs")
 
 
@@ -21,10 +24,11 @@ def documents_of(url: str, origin: Origin, patience: Patience) -> dict[str, byte
     location = readable(locate(url, origin))
     found = {name: content for name in _ROOT_DOCUMENTS if (content := _document(location, name, patience)) is not None}
     for path in _level_paths(url, found):
-        for name in _ARRAY_DOCUMENTS:
-            content = _document(location, f"{path}/{name}", patience)
-            if content is not None:
-                found[f"{path}/{name}"] = content
+        documents = (_N5,) if _N5 in found else _ARRAY_DOCUMENTS
+        of_level = {name: _document(location, f"{path}/{name}", patience) for name in documents}
+        found |= {f"{path}/{name}": content for name, content in of_level.items() if content is not None}
+        if not any(of_level.values()):
+            break  # what is listed and not there is an error when it is opened; s0, s1, … end here
     if not found:
         names = ", ".join(_ROOT_DOCUMENTS)
         raise SourceMissingError(f"{url}: no volume to cut from; none of {names} is there, or not public; {ELSEWHERE}")
@@ -41,14 +45,14 @@ def readable(location: Location) -> Location:
     return Location(f"https://{bucket}.s3.amazonaws.com/{key}")
 
 
-def scale_key(url: str, documents: Mapping[str, bytes]) -> str | None:
-    """Name that the remote gives its finest level; None where it has none."""
-    if "info" in documents:
-        try:
-            return str(_parsed(url, documents, "info")["scales"][0]["key"])
-        except (KeyError, IndexError, TypeError):
-            return None
-    return next(iter(_level_paths(url, documents)), None)
+def scale_key(url: str, documents: Mapping[str, bytes], level: int = 0) -> str | None:
+    """Name that the remote gives a level, 0 the finest; None where it has none."""
+    try:
+        if "info" in documents:
+            return str(_parsed(url, documents, "info")["scales"][level]["key"])
+        return _level_paths(url, documents)[level]
+    except (KeyError, IndexError, TypeError):
+        return None
 
 
 def _document(location: Location, name: str, patience: Patience) -> bytes | None:
@@ -59,7 +63,16 @@ def _document(location: Location, name: str, patience: Patience) -> bytes | None
 
 
 def _level_paths(url: str, documents: Mapping[str, bytes]) -> list[str]:
-    """Paths of the arrays that a zarr group's multiscales name; none for precomputed, whose `info` says everything."""
+    """Paths of the arrays that a group's metadata names; none for precomputed, whose `info` says everything.
+
+    An N5 group that names none has them in s0, s1, …: as many are asked for as any pyramid has.
+    """
+    if _N5 in documents:
+        attributes = _parsed(url, documents, _N5)
+        if is_dataset(attributes):
+            return []
+        named = level_paths(f"{url}/{_N5}", attributes)
+        return [safe_relative_path(path) for path in named or [f"s{number}" for number in range(MOST_UNNAMED)]]
     try:
         attributes = _parsed(url, documents, ".zattrs")
         if "zarr.json" in documents:

@@ -111,9 +111,9 @@ def _verification(scheme: str, netloc: str) -> ssl.SSLContext | None:
 
 
 def _new_session(url: str) -> "requests.Session":
-    import requests
+    from em_assets.sources.heads import new_session
 
-    session = requests.Session()
+    session = new_session()
     session.headers.update({"Accept-Encoding": "identity", "User-Agent": "em-assets"})
     session.auth = lambda request: request  # anonymous: a ~/.netrc is not ours to send
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -139,7 +139,7 @@ def asked(
         requests.exceptions.InvalidSchema,  # a redirect to file:// or the like
         requests.exceptions.TooManyRedirects,
     )
-    timeouts = (patience.connect_s, patience.read_s)
+    timeouts = (patience.wait_s(patience.connect_s), patience.wait_s(patience.read_s))
     try:
         response = _answer(session, method, url, timeouts, headers)
     except sent_astray as error:

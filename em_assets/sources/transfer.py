@@ -78,6 +78,7 @@ def fetch_file(
     on_bytes: Callable[[int], None] | None = None,
     replaced_to: Path | None = None,
     host: Host = ALONE,
+    waited_s: float = 0.0,
 ) -> Fetched:
     """Fetch a listed file to `dest`, which holds the old bytes or all of the new ones at any moment.
 
@@ -95,6 +96,8 @@ def fetch_file(
         Second name for what stands at `dest`: its SHA-256, below a folder of old versions.
     host
         How many connections a large file may be fetched over.
+    waited_s
+        Seconds for which somebody else has waited for this file in vain; they count among those without new bytes.
 
     Raises
     ------
@@ -109,7 +112,7 @@ def fetch_file(
     """
     partial = Partial(remote, dest)
     try:
-        fetched = _fetched(remote, partial, origin, patience, demand, quarantine, on_bytes, host)
+        fetched = _fetched(remote, partial, origin, patience, demand, quarantine, on_bytes, host, waited_s)
         if replaced_to is not None and replaced_to.name != fetched.sha256:
             with partial.store_errors():
                 keep_old(dest, replaced_to)
@@ -138,11 +141,12 @@ def _fetched(
     quarantine: Path | None,
     on_bytes: Callable[[int], None] | None,
     host: Host,
+    waited_s: float,
 ) -> Fetched:
     """All bytes in the partial, verified; wrong ones of the right number are asked for once more, from the start."""
     wrong = None
     while True:
-        watch = Watch(patience, patience.no_news_s, partial.position, remote.url)
+        watch = Watch(patience, patience.no_news_s, partial.position, remote.url, waited_s=waited_s)
         if wrong is not None or not _received_in_ranges(
             remote, partial, origin, patience, demand, watch, on_bytes, host
         ):
@@ -153,7 +157,7 @@ def _fetched(
         except IncompleteError as error:
             digest = partial.digest("sha256")
             if isinstance(error, _WrongBytesError) and wrong is None:
-                wrong = digest
+                wrong, waited_s = digest, 0.0
                 partial.restart()
                 continue
             again = " (the same bytes twice)" if digest == wrong else ""
@@ -199,7 +203,7 @@ def _receive(
     """One answer into the partial: all that is left, or an error that keeps what is worth keeping."""
     speaker, location = ask(remote.url, origin)
     try:
-        with speaker.body(location, patience.within(watch.left_s), partial.resume) as body:
+        with speaker.body(location, patience.watched(watch), partial.resume) as body:
             expected = _expected_bytes(remote, body)
             if partial.is_whole and body.start:  # its last byte, under the validator that all the others came with
                 partial.begin(replace(body, start=partial.position), demand.checksums)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
@@ -96,13 +97,14 @@ def body(
         if plain is not None:
             connection, head = plain
             recheck = partial(_rechecked_plainly, connection, head.url, patience)
-            yield _body(url, head, resume, connection.chunks(url), recheck, as_stored=as_stored)
+            plainly = _body(url, head, resume, connection.chunks(url), recheck, as_stored=as_stored)
+            yield replace(plainly, receive=partial(connection.receive, url))
             return
         session = stack.enter_context(session_for(url))
         with asked(session, "GET", url, patience, accept=(416,), headers=asking(url, resume)) as response:
             wire = getattr(response.raw, "connection", None)
             recheck = partial(_rechecked, session, url, patience, wire and wire.sock)
-            yield _body(url, response, resume, _chunks(response, url), recheck, as_stored=as_stored)
+            yield _body(url, response, resume, _chunks(response, url, patience), recheck, as_stored=as_stored)
 
 
 def web_location(location: Location) -> Location:
@@ -134,7 +136,7 @@ def fetch_small(url: str, patience: Patience, most_bytes: int) -> bytes | None:
     """
     with session_for(url) as session, asked(session, "GET", url, patience, accept=(403, 404)) as response:
         is_there = response.status_code not in (403, 404)
-        return _content(response, url, patience.listing_s, most_bytes) if is_there else None
+        return _content(response, url, patience, patience.listing_s, most_bytes) if is_there else None
 
 
 def _body(
@@ -174,7 +176,7 @@ def _plainly_asked(
         if connection is None:
             return None
         try:
-            head = connection.ask("GET", url, headers, patience.connect_s, patience.read_s)
+            head = connection.ask("GET", url, headers, patience)
         except UnusualError:
             connection.close()
             return None
@@ -205,7 +207,7 @@ def _rechecked_plainly(connection: Connection, url: str, patience: Patience) -> 
 def _validators_now(connection: Connection, url: str, patience: Patience) -> tuple[str, ...]:
     def ask() -> tuple[str, ...] | None:
         try:
-            head = connection.ask("HEAD", url, {}, patience.connect_s, patience.read_s)
+            head = connection.ask("HEAD", url, {}, patience)
         except GarbledError:  # what came in place of a status was more of the file
             return None
         except UnusualError:
@@ -264,23 +266,27 @@ def _is_json(response: "requests.Response") -> bool:
     return response.headers.get("Content-Type", "").split(";")[0].strip().casefold() == "application/json"
 
 
-def _chunks(response: "requests.Response", url: str) -> Iterator[bytes]:
+def _chunks(response: "requests.Response", url: str, patience: Patience) -> Iterator[bytes]:
     import requests
     import urllib3
 
+    wire = getattr(response.raw, "connection", None)
+    connection = wire and wire.sock
     try:
         # What has come so far, never waiting for a full block: a trickle must be seen as one.
         while chunk := response.raw.read1(BLOCK_BYTES, decode_content=False):
             yield chunk
+            if connection is not None and connection.fileno() >= 0:
+                connection.settimeout(patience.wait_s(patience.read_s))
     except (urllib3.exceptions.HTTPError, http.client.HTTPException, requests.RequestException, OSError) as error:
         raise SourceUnreachableError(f"{url}: broke off ({error})") from None  # its text may hold a signature
 
 
-def _content(response: "requests.Response", url: str, left_s: float, most_bytes: int) -> bytes:
+def _content(response: "requests.Response", url: str, patience: Patience, left_s: float, most_bytes: int) -> bytes:
     """A small body whole: a trickle ends in time, and what has no end is too large."""
     until = time.monotonic() + left_s
     content = bytearray()
-    for chunk in _chunks(response, url):
+    for chunk in _chunks(response, url, patience.watched(Watch(patience, left_s))):
         content += chunk
         if len(content) > most_bytes:
             raise SourceError(f"{url}: a small file expected, more than {most_bytes:,} bytes sent")
@@ -312,7 +318,7 @@ def _children(session: "requests.Session", page: str, root: str, patience: Patie
 
     def ask() -> tuple[str, str]:
         with asked(session, "GET", page, patience.within(watch.left_s)) as response:
-            content = _content(response, page, watch.left_s, MOST_PAGE_BYTES)
+            content = _content(response, page, patience, watch.left_s, MOST_PAGE_BYTES)
             return response.url, content.decode(response.encoding or "utf-8", errors="replace")
 
     address, text = patience(ask, watch)

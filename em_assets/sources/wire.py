@@ -1,8 +1,10 @@
 """What every protocol speaks: a listing's entries, a file's body, and how long to wait for either."""
 
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -16,6 +18,7 @@ MODIFIED = "modified:"
 ELSEWHERE = "mend `url`, or ask the archive where it is now"
 LATER = "a later try may succeed"
 BLOCK_BYTES = 1 << 20
+LEAST_WAIT_S = 0.1
 PASSING = (SourceUnreachableError, IncompleteError)
 
 
@@ -84,6 +87,8 @@ class Body:
         Algorithm → hexadecimal digits of the whole file, as far as the server declares them.
     recheck
         Gives the validators as they are now: other ones after the last byte mean that two versions were sent as one.
+    receive
+        In place of `chunks`: puts what comes next into memory, and returns how much that is; 0 at the end.
     """
 
     chunks: Iterator[bytes] | Iterator[memoryview]
@@ -94,6 +99,7 @@ class Body:
     resume_with: str | None = None
     checksums: Mapping[str, str] = field(default_factory=dict)
     recheck: Callable[[], tuple[str, ...]] | None = None
+    receive: Callable[[memoryview], int] | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +124,8 @@ class Patience:
         The same for a question that is no file: a listing, a HEAD.
     connections
         Connections to one host at a time, over all processes that share a store; None for what suits its kind.
+    left
+        Seconds that are left for the file at the moment; None where nobody counts them.
     """
 
     tries: int = 5
@@ -131,6 +139,7 @@ class Patience:
     no_news_s: float = 60.0
     listing_s: float = 40.0
     connections: int | None = None
+    left: Callable[[], float] | None = field(default=None, compare=False)
 
     @classmethod
     def within_limits(cls, limits: TransferLimits) -> "Patience":
@@ -152,9 +161,17 @@ class Patience:
                     raise
             time.sleep(pause)
 
+    def watched(self, watch: "Watch") -> "Patience":
+        """The same, where no single wait is longer than what the watch allows by then."""
+        return replace(self, left=lambda: watch.left_s)
+
+    def wait_s(self, most_s: float) -> float:
+        """How long a wait may last that begins now."""
+        return most_s if self.left is None else min(most_s, max(self.left(), LEAST_WAIT_S))
+
     def within(self, left_s: float) -> "Patience":
         """The same, in a hurry: no single wait is longer than what is left."""
-        left_s = max(left_s, 0.1)
+        left_s = max(left_s, LEAST_WAIT_S)
         return replace(self, connect_s=min(self.connect_s, left_s), read_s=min(self.read_s, left_s))
 
     def _pause_s(self, failures: int, error: Exception) -> float:
@@ -166,12 +183,15 @@ class Patience:
 class Watch:
     """Ends what brings too little for too long; only bytes beyond the furthest point so far are news."""
 
-    def __init__(self, patience: Patience, limit_s: float, position: int = 0, of: str = "") -> None:
+    def __init__(
+        self, patience: Patience, limit_s: float, position: int = 0, of: str = "", *, waited_s: float = 0.0
+    ) -> None:
         self._of = of
         self.most_bytes = position
         self._patience = patience
         self._limit_s = limit_s
-        self._news_at = self._answer_at = time.monotonic()
+        self._answer_at = time.monotonic()
+        self._news_at = self._answer_at - waited_s  # in vain, before anybody watched
         self._news_bytes = position
         self._answer_bytes = 0
 
@@ -217,6 +237,39 @@ class Watch:
 
 
 PATIENCE = Patience()
+
+
+@contextmanager
+def in_time(seconds: float | None, end: Callable[[], object]) -> Iterator[None]:
+    """Call `end`, which makes an end of what is waited for, when this takes longer; without a limit, never.
+
+    Raises
+    ------
+    TimeoutError
+        It was called, whatever came of it: what looks like an answer then may be half of one.
+    """
+    if seconds is None:
+        yield
+        return
+    is_over = threading.Event()
+
+    def stop() -> None:
+        is_over.set()
+        end()
+
+    timer = threading.Timer(seconds, stop)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except Exception as error:
+        if is_over.is_set():
+            raise TimeoutError(f"no end of the answer within {seconds:g} s") from error
+        raise
+    finally:
+        timer.cancel()
+    if is_over.is_set():
+        raise TimeoutError(f"no end of the answer within {seconds:g} s")
 
 
 def modified(when: datetime) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from em_assets.errors import OutOfBoundsError, PlanTooLargeError, SourceMissingError
+from em_assets.errors import OutOfBoundsError, PlanTooLargeError, SourceMissingError, VolumeChoiceError
 from em_assets.model import Source
 from em_assets.sources import Acquired, acquire, observe
 from em_assets.sources.hosts import Host
@@ -292,3 +292,68 @@ def test_a_box_takes_one_of_its_hosts_connections_and_shows_how_far_it_is(
         acquire([source], archive, tmp_path / "raw", log=lambda line: None, patience=hurried)
     assert said == ["0 of 1, 128000 of 192000", "0 of 1, 192000 of 192000", "1 of 1, 192000 of 192000"]
     assert set(at_work) == {1}
+
+
+def test_a_coarser_level_is_cut_where_it_is_asked_for(
+    tmp_path: Path, cut, voxels: NDArray[np.uint8], archive: Origin, hurried: Patience
+) -> None:
+    """Some archives have placeholders in the place of their finest levels: start and shape count the level's voxels."""
+    source = Source(kind="cutout", url=URL, shape_zyx=BOX, start_zyx=(4, 8, 30), level=1)
+    cut(source)
+    pixels, attributes = crop(tmp_path / "raw")
+    assert np.array_equal(pixels, voxels[::2, ::2, ::2][4:36, 8:48, 30:80])
+    recorded = attributes["em_assets_cutout"]
+    assert (recorded["level"], recorded["scale_key"], recorded["source_n_levels"]) == (1, "16nm", 2)
+    assert recorded["source_shape_zyx"] == [48, 64, 80]
+    scale, translation = attributes["ome"]["multiscales"][0]["datasets"][0]["coordinateTransformations"]
+    assert scale["scale"] == [16.0, 16.0, 16.0]
+    assert translation["translation"] == [4.0 + 4 * 16, 4.0 + 8 * 16, 4.0 + 30 * 16]
+    finest = source.model_copy(update={"level": 0})
+    assert observe([finest], archive, patience=hurried) != observe([source], archive, patience=hurried)
+
+
+def test_what_a_box_of_the_finest_level_is_called_does_not_depend_on_levels(cut, tmp_path: Path) -> None:
+    """A box that was cut before there were levels to choose from is the same box."""
+    cut(Source(kind="cutout", url=URL, shape_zyx=BOX, start_zyx=(10, 20, 70)))
+    assert "level" not in crop(tmp_path / "raw")[1]["em_assets_cutout"]
+
+
+def test_a_level_that_is_not_there_is_named(cut) -> None:
+    with pytest.raises(VolumeChoiceError, match=r"level = 2, and there are 2 from 0 on"):
+        cut(Source(kind="cutout", url=URL, shape_zyx=BOX, level=2))
+
+
+@pytest.fixture
+def n5(tmp_path: Path, voxels: NDArray[np.uint8]) -> Path:
+    """The volume as an N5 group whose attributes name no level."""
+    from em_assets.sample.n5 import write_array, write_attributes
+
+    group = tmp_path / "archive" / "http" / "host" / "em.n5"
+    write_attributes(group, {"multiScale": True})
+    for level in range(2):
+        write_array(group / f"s{level}", voxels[:: level + 1, :: level + 1, :: level + 1], (32, 32, 32), {})
+    return group
+
+
+def test_a_box_of_an_n5_group_is_cut_with_the_words_of_every_level(
+    tmp_path: Path, cut, voxels: NDArray[np.uint8], n5: Path
+) -> None:
+    got = cut(Source(kind="cutout", url="https://host/em.n5/", shape_zyx=BOX, start_zyx=(10, 20, 70)))
+    pixels, attributes = crop(tmp_path / "raw")
+    assert np.array_equal(pixels, voxels[10:42, 20:60, 70:120])
+    assert attributes["em_assets_cutout"]["scale_key"] == "s0"
+    names = [row.path for row in got.files if row.path.startswith("source/")]
+    assert names == ["source/attributes.json", "source/s0/attributes.json", "source/s1/attributes.json"]
+
+
+def test_a_block_of_n5_that_is_not_there_is_an_error_unless_its_publisher_writes_no_empty_ones(
+    tmp_path: Path, cut, n5: Path
+) -> None:
+    (n5 / "s0" / "2" / "0" / "0").unlink()
+    source = Source(kind="cutout", url="https://host/em.n5/", shape_zyx=(32, 32, 64), start_zyx=(0, 0, 64))
+    with pytest.raises(SourceMissingError, match=r"a chunk of the box is not there.*absent_is_fill = true"):
+        cut(source)
+    cut(source.model_copy(update={"absent_is_fill": True}), raw="other")
+    pixels, _ = crop(tmp_path / "other")
+    assert not pixels[:, :, :32].any()
+    assert pixels[:, :, 32:].any()

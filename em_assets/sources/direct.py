@@ -1,0 +1,109 @@
+"""Writing past the system's cache of files, where the file system can: for bytes that are read much later, if at all.
+
+The cache costs a copy and a page of memory for every 4 kB, and a disk that is written to at once has nothing left to do
+when the file is synced. Of a file in such blocks the memory, the place and the length are multiples of 4,096 bytes.
+"""
+
+import errno
+import mmap
+import os
+from contextlib import suppress
+
+ALIGNED_BYTES = 4096
+LEAST_BYTES = 1 << 16
+"""Less than this is written as usual: a page or two cost nobody anything."""
+
+_FLAG = getattr(os, "O_DIRECT", 0)  # none on macOS
+_CANNOT = (errno.EINVAL, errno.EOPNOTSUPP)
+
+
+def aligned(size_bytes: int) -> memoryview:
+    """Memory that such blocks can be written from; it is given back with the last view of it."""
+    memory = mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_HUGEPAGE"):  # a fault for every 2 MB in place of one for every 4 kB
+        with suppress(OSError):
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    return memoryview(memory)
+
+
+def rounded_up(size_bytes: int) -> int:
+    """The length of the blocks that hold so many bytes."""
+    return -(-size_bytes // ALIGNED_BYTES) * ALIGNED_BYTES
+
+
+def open_direct(path: str | os.PathLike[str], flags: int) -> int | None:
+    """A descriptor that writes past the cache; None where the file system has no such thing."""
+    if not _FLAG:
+        return None
+    try:
+        return os.open(path, flags | _FLAG | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno in _CANNOT:
+            return None
+        raise
+
+
+def write_new(path: str, block: memoryview, size_bytes: int) -> int:
+    """A new file with the first bytes of an `aligned` block, which is as long as `rounded_up` of them; its descriptor.
+
+    Nothing is synced yet.
+    """
+    whole = rounded_up(size_bytes)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    direct = open_direct(path, flags) if size_bytes >= LEAST_BYTES else None
+    if direct is not None:
+        try:
+            if _written(direct, block[:whole], 0) == whole:
+                os.ftruncate(direct, size_bytes)
+                return direct
+        except BaseException:
+            os.close(direct)
+            raise
+        os.close(direct)
+    plain = os.open(path, flags | os.O_CLOEXEC, 0o666)
+    try:
+        write_all(plain, block[:size_bytes], 0)
+    except BaseException:
+        os.close(plain)
+        raise
+    return plain
+
+
+def write_at(plain: int, direct: int | None, view: memoryview, position: int) -> None:
+    """Write to a file that is open twice: whole blocks past the cache, what is left over as usual."""
+    n_whole = len(view) - len(view) % ALIGNED_BYTES
+    if direct is not None and position % ALIGNED_BYTES == 0 and n_whole >= LEAST_BYTES:
+        written = _written(direct, view[:n_whole], position)
+        position, view = position + written, view[written:]
+    write_all(plain, view, position)
+
+
+def write_all(descriptor: int, view: memoryview, position: int) -> None:
+    """Write all of it where it belongs."""
+    while view:
+        written = os.pwrite(descriptor, view, position)
+        position, view = position + written, view[written:]
+
+
+def close(descriptor: int | None) -> None:
+    """Close it, if there is one."""
+    if descriptor is not None:
+        with suppress(OSError):
+            os.close(descriptor)
+
+
+def _written(direct: int, view: memoryview, position: int) -> int:
+    """Bytes that went past the cache, in whole blocks; none where file system or memory is not fit for it."""
+    total = 0
+    while view:
+        try:
+            written = os.pwrite(direct, view, position + total)
+        except OSError as error:
+            if error.errno in _CANNOT:
+                return total
+            raise
+        written -= written % ALIGNED_BYTES  # after a part of a block: that is written again
+        if not written:
+            return total
+        total, view = total + written, view[written:]
+    return total
