@@ -315,6 +315,13 @@ def place(text: str) -> Path | RemotePath:
     return remote_path(text, os.environ) if "://" in text else absolute(Path(text))
 
 
+def own_place(url: str) -> RemotePath | None:
+    """A place in the bucket of the store, whose server and keys the environment names; None for any other place."""
+    store = os.environ.get("EM_ASSETS_STORE", "")
+    is_own = "://" in store and url.startswith("s3://") and url.split("/")[2:3] == store.split("/")[2:3]
+    return remote_path(url, os.environ) if is_own else None
+
+
 def store_origin(store: Path | RemotePath) -> str | None:
     """The origin that a store belongs to; None for a store that holds nothing yet."""
     path = store / ORIGIN_FILE

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from em_assets.catalog.schemas import CLAIMS, CONFLICTS, ORIGINAL_TAGS, RECORD, TableSchema
 from em_assets.errors import NotBuiltError, StoreError
 from em_assets.model import Claim, Conflict, Tag, VolumeRecord
-from em_assets.sources.partial import unwritable
+from em_assets.sources.partial import unwritable, writable
 from em_assets.volumes.staging import staging_folder
 
 if TYPE_CHECKING:
@@ -132,26 +132,41 @@ def write_parts(parts: Iterable["pa.Table"], path: Path, schema: TableSchema) ->
     """Write several tables one after the other as `write_table` writes one, and count their rows.
 
     No more than one of them is held in memory: a volume of 10 TB has 40 million chunks.
+
+    Raises
+    ------
+    StoreError
+        As `write_table`.
     """
     import pyarrow.parquet as pq
 
-    n_rows = 0
-    with staging_folder(path.parent, path.name) as staging:
-        temporary = staging / path.name
-        with pq.ParquetWriter(temporary, schema.arrow, compression="zstd", compression_level=3) as writer:
-            for part in parts:
-                whole = enforce(schema, part, str(path)).combine_chunks().replace_schema_metadata(None)
-                writer.write_table(whole, row_group_size=ROW_GROUP_ROWS)
-                n_rows += whole.num_rows
-        _replace(temporary, path)
+    n_rows = n_bytes = 0
+    try:
+        with staging_folder(path.parent, path.name) as staging:
+            temporary = staging / path.name
+            with pq.ParquetWriter(temporary, schema.arrow, compression="zstd", compression_level=3) as writer:
+                for part in parts:
+                    whole = enforce(schema, part, str(path)).combine_chunks().replace_schema_metadata(None)
+                    n_rows, n_bytes = n_rows + whole.num_rows, n_bytes + whole.nbytes
+                    writer.write_table(whole, row_group_size=ROW_GROUP_ROWS)
+            _replace(temporary, path)
+    except OSError as error:
+        raise unwritable(error, path, f"{n_rows:,} rows so far", n_bytes) from error
     return n_rows
 
 
 def write_text(text: str, path: Path) -> None:
-    """Write a text file as `write_table` writes a table: in one step."""
-    with staging_folder(path.parent, path.name) as staging:
+    """Write a text file as `write_table` writes a table: in one step.
+
+    Raises
+    ------
+    StoreError
+        The disk does not take it; nothing is written.
+    """
+    data = text.encode()
+    with writable(path, "a text file", len(data)), staging_folder(path.parent, path.name) as staging:
         temporary = staging / path.name
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(data)
         _replace(temporary, path)
 
 

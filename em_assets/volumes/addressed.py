@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from em_assets.errors import StoreError
 from em_assets.formats.web_paths import WebPath
+from em_assets.settings import own_place
 from em_assets.volumes.folders import Folder
 from em_assets.volumes.store import COMMITS, GENERATIONS, LATEST, Commit, CommittedVolume, Generation, resolve
 
@@ -32,11 +33,16 @@ def committed_in(folder: Path) -> CommittedVolume | None:
 def committed_at(url: str) -> CommittedVolume | None:
     """The same behind an http(s), s3 or gs URL, where it takes a few questions to find the last commit.
 
+    A URL in the store's own bucket means its server and keys, and not a public bucket of that name.
+
     Raises
     ------
     SourceUnreachableError
         The server does not answer.
     """
+    own = own_place(url)
+    if own is not None:
+        return resolve(own) or _generation(own)
     place = WebPath(url.rstrip("/"))
     return _last_commit(place.parent) if place.name == LATEST else _last_commit(place) or _generation(place)
 

@@ -8,15 +8,15 @@ A tile of a level is put together from the tiles of the level before::
     s1   └───────┘  each asks for its tiles of s0, which are read from the source, chunk by chunk counted
 
 so of each level one tile is made while at most one more is being written, no level is read back, and every shard is
-written once, whole, by one thread. The memory of the tiles is used again: finding new memory for each costs the system
-as much as compressing a third of it.
+written once, by one thread at a time. Where it can a tile is held in parts, one chunk deep, and its shards grow part by
+part: half of the memory. That is used again: finding new memory for each tile costs the system as much as compressing
+a third of it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from math import prod
 from typing import Any, NamedTuple
 
@@ -29,14 +29,14 @@ from em_assets.model import ZYX
 from em_assets.volumes.downsample import Halve, halve_into
 from em_assets.volumes.encoding import LevelWriter, SeeChunk, StoredBytes, ignore_chunk
 from em_assets.volumes.ledger import Entry
-from em_assets.volumes.levels import Level, finer_tiles, tile_box
+from em_assets.volumes.levels import Level, finer_tiles_in, parts_of, tile_box
 from em_assets.volumes.verbatim import read_verbatim
 
 Progress = Callable[[int, int], None]
 """Told the voxels done and the voxels of the whole volume."""
 
-Then = Callable[[NDArray[Any]], None]
-"""Uses a tile before it is written; it must not keep it, since its memory is used again."""
+Then = Callable[[ZYX, NDArray[Any]], None]
+"""Uses a part of a tile, told where it starts, before it is written; it must not keep it: its memory is used again."""
 
 READ_VOXELS = 1 << 22
 """Of a tile about so many are read by a thread at once."""
@@ -57,6 +57,7 @@ class Cascade:
     halve: Halve
     levels: tuple[Level, ...]
     tile: ZYX
+    depths: Sequence[int]
     writers: list[LevelWriter]
     see: SeeChunk
     executor: Executor
@@ -75,8 +76,11 @@ class Cascade:
         return self.entries
 
     def make(self, level: int, index: ZYX, then: Then) -> None:
-        """Make one tile; `then` uses it before it is written, so that the next one is made meanwhile."""
-        start, shape = tile_box(self.levels[level], self.tile, index)
+        """Make one tile, part by part; `then` uses each before it is written, so that the next is made meanwhile."""
+        for start, shape in parts_of(*tile_box(self.levels[level], self.tile, index), self.depths[level]):
+            self._make_part(level, index, start, shape, then)
+
+    def _make_part(self, level: int, index: ZYX, start: ZYX, shape: ZYX, then: Then) -> None:
         memory: NDArray[Any] | None
         stored: StoredBytes = {}
         if level > 0:
@@ -84,7 +88,7 @@ class Cascade:
             self._halve(level, index, start, block)
         else:
             memory, block, stored = self._read(start, shape)
-        then(block)
+        then(start, block)
         self._finish(level)
         writer, see = self.writers[level], ignore_chunk if level else self.see
         regions = [
@@ -94,7 +98,7 @@ class Cascade:
         self.pending[level] = _Writing(memory, regions)
 
     def _finish(self, level: int) -> None:
-        """Wait for the level's tile before: no more than one is being written while another is made."""
+        """Wait for the level's part before: no more than one is being written while another is made."""
         writing = self.pending.pop(level, None)
         if writing is None:
             return
@@ -104,30 +108,27 @@ class Cascade:
             self.spare.setdefault(level, []).append(writing.memory)
 
     def _memory(self, level: int, shape: ZYX) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Memory for any tile of a level, and a block of this shape in it."""
+        """Memory for any part of a tile of a level, and a block of this shape in it."""
         spare = self.spare.get(level)
         if spare:
             memory = spare.pop()
         else:
-            memory = np.empty(prod(tile_box(self.levels[level], self.tile, (0, 0, 0))[1]), self.volume.dtype)
+            _, largest = next(parts_of(*tile_box(self.levels[level], self.tile, (0, 0, 0)), self.depths[level]))
+            memory = np.empty(prod(largest), self.volume.dtype)
         return memory, memory[: prod(shape)].reshape(shape)
 
     def _halve(self, level: int, index: ZYX, start: ZYX, block: NDArray[Any]) -> None:
         here, finer = self.levels[level], self.levels[level - 1]
-        for child in finer_tiles(here, finer, self.tile, index):
-            child_start, child_shape = tile_box(finer, self.tile, child)
+
+        def halve(first_zyx: ZYX, part: NDArray[Any]) -> None:
             corner = tuple(
                 slice(first // step - origin, -(-(first + extent) // step) - origin)
-                for first, extent, step, origin in zip(child_start, child_shape, here.step_zyx, start, strict=True)
+                for first, extent, step, origin in zip(first_zyx, part.shape, here.step_zyx, start, strict=True)
             )
-            then = partial(
-                halve_into,
-                block[corner],
-                step_zyx=here.step_zyx,
-                halve=self.halve,
-                executor=self.executor,
-            )
-            self.make(level - 1, child, then)
+            halve_into(block[corner], part, here.step_zyx, self.halve, self.executor)
+
+        for child in finer_tiles_in(here, finer, self.tile, index, start[0], block.shape[0]):
+            self.make(level - 1, child, halve)
 
     def _read(self, start: ZYX, shape: ZYX) -> tuple[NDArray[Any] | None, NDArray[Any], StoredBytes]:
         """A tile of the source: its memory where that is ours, its voxels, and the chunks that stay as they are."""

@@ -37,7 +37,7 @@ from em_assets.volumes.cutting import cut, tasks_of
 from em_assets.volumes.downsample import halve_into, halving
 from em_assets.volumes.encoding import ignore_chunk
 from em_assets.volumes.ledger import Entry
-from em_assets.volumes.levels import Level, finer_tiles, tile_box
+from em_assets.volumes.levels import Level, finer_tiles_in, tile_box
 from em_assets.volumes.pyramid import WRITER_FORMAT, Plan, WriteLevels, count_chunk, write_tiles
 from em_assets.volumes.sinks import Sink, shared_by_machines
 
@@ -183,7 +183,8 @@ def _read_from(parts: Iterator[Part], volume: SourceVolume, plan: Plan, level: i
     def read_box(start: ZYX, shape: ZYX) -> NDArray[Any]:
         block = np.empty(shape, plan.dtype)
         tile = _zyx(first // edge for first, edge in zip(start, plan.tile, strict=True))
-        for child, part in zip(finer_tiles(here, finer, plan.tile, tile), parts, strict=False):
+        children = finer_tiles_in(here, finer, plan.tile, tile, start[0], shape[0])
+        for child, part in zip(children, parts, strict=False):
             assert part.halved is not None
             first = tile_box(finer, plan.tile, child)[0]
             at = [f // step - s for f, step, s in zip(first, here.step_zyx, start, strict=True)]
@@ -216,7 +217,7 @@ def _written(work: _Work, volume: SourceVolume, tile: ZYX) -> Part:
             halved.append(_halved(block, work.coarser.step_zyx, plan))
 
     entries = write_tiles(volume, plan, work.sink, partial(count_chunk, index), tiles=[tile], use=use, n_threads=1)
-    return Part(entries, index, halved[0] if halved else None)
+    return Part(entries, index, np.concatenate(halved) if halved else None)
 
 
 @lru_cache(maxsize=1)

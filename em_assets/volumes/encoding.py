@@ -9,8 +9,8 @@ Every chunk inside the level is stored, zeros too: an absent one must mean that 
 """
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
@@ -22,7 +22,8 @@ from em_assets.settings import OMEZarrVersion
 from em_assets.volumes.codec import Codec
 from em_assets.volumes.ledger import Entry
 from em_assets.volumes.levels import Grid, Level
-from em_assets.volumes.sinks import Piece, Sink
+from em_assets.volumes.new_files import Piece
+from em_assets.volumes.sinks import Growing, Sink, put
 
 SeeChunk = Callable[[ZYX, NDArray[Any]], None]
 """Told the index of a chunk in its level, and its voxels, contiguous: nothing beyond the level's end."""
@@ -49,6 +50,7 @@ class LevelWriter:
     grid: Grid
     dtype: np.dtype[Any]
     codec: Codec
+    begun: "dict[ZYX, _Shard]" = field(default_factory=dict)
 
     def regions(self, start_zyx: ZYX, shape_zyx: ZYX) -> Iterator[ZYX]:
         """Indices of the shards that a block is made of; it starts at the first voxel of one."""
@@ -59,35 +61,76 @@ class LevelWriter:
     def write(
         self, block: NDArray[Any], start_zyx: ZYX, region: ZYX, see: SeeChunk, stored: StoredBytes
     ) -> list[Entry]:
-        """Write the region of this index, whose voxels lie in `block`, which begins at voxel `start_zyx`."""
+        """Write what a block, which begins at voxel `start_zyx`, has of the region of this index.
+
+        The block begins and ends at chunks along z, and holds the region along y and x. A region's blocks come in the
+        order of z, the next after the one before has been written. The files that are whole now come back.
+        """
         chunks = _Chunks(self, block, start_zyx, see, stored)
-        if self.ome_zarr == "0.5":
-            return [self.sink.put(f"{self.level.path}/c/{_key(region)}", self._shard(region, chunks))]
-        indices = product(*(range(first, last) for first, last in self._chunk_ranges(region)))
+        indices = [_zyx(index) for index in product(*self._chunk_ranges(block, start_zyx, region))]
+        if self.ome_zarr == "0.4":
+            path = self.level.path
+            return [put(self.sink, f"{path}/{_key(chunk)}", [chunks.encoded(chunk)]) for chunk in indices]
+        shard = self.begun.pop(region, None) or self._begin(region)
+        self.begun[region] = shard
+        shard.append(chunks, indices)
+        end = min((region[0] + 1) * self.grid.shard_shape[0], self.level.shape_zyx[0])
+        if start_zyx[0] + block.shape[0] < end:
+            return []
+        del self.begun[region]
+        return [shard.finish()]
+
+    def drop(self) -> None:
+        """Let go of the shards that were begun and will not be finished."""
+        while self.begun:
+            self.begun.popitem()[1].growing.drop()
+
+    def _begin(self, region: ZYX) -> "_Shard":
+        counts = self._chunks_a_shard
+        z, y, x = (r * n for r, n in zip(region, counts, strict=True))
+        growing = self.sink.begin(f"{self.level.path}/c/{_key(region)}")
+        return _Shard(growing, (z, y, x), np.full((*counts, 2), ABSENT, "<u8"))
+
+    def _chunk_ranges(self, block: NDArray[Any], start_zyx: ZYX, region: ZYX) -> list[range]:
+        """Indices of a region's chunks that lie in a block, along each axis; a chunk beyond the level is none."""
+        sizes = zip(region, self._chunks_a_shard, start_zyx, block.shape, self.grid.chunk_shape, strict=True)
         return [
-            self.sink.put(f"{self.level.path}/{_key((z, y, x))}", [chunks.encoded((z, y, x))]) for z, y, x in indices
+            range(max(r * n, start // edge), min((r + 1) * n, -(-(start + extent) // edge)))
+            for r, n, start, extent, edge in sizes
         ]
-
-    def _shard(self, region: ZYX, chunks: "_Chunks") -> Iterator[Piece]:
-        counts, size_bytes = self._chunks_a_shard, 0
-        index = np.full((*counts, 2), ABSENT, "<u8")
-        for z, y, x in product(*(range(last - first) for first, last in self._chunk_ranges(region))):
-            first_z, first_y, first_x = (r * n for r, n in zip(region, counts, strict=True))
-            encoded = chunks.encoded((first_z + z, first_y + y, first_x + x))
-            index[z, y, x] = (size_bytes, len(encoded))
-            size_bytes += len(encoded)
-            yield encoded
-        yield _with_checksum(index.tobytes())
-
-    def _chunk_ranges(self, region: ZYX) -> list[tuple[int, int]]:
-        """First chunk and end of a region along each axis; a chunk beyond the level is none."""
-        sizes = zip(region, self._chunks_a_shard, self.level.shape_zyx, self.grid.chunk_shape, strict=True)
-        return [(r * n, min((r + 1) * n, -(-extent // edge))) for r, n, extent, edge in sizes]
 
     @property
     def _chunks_a_shard(self) -> ZYX:
         z, y, x = (s // c for s, c in zip(self.grid.shard_shape, self.grid.chunk_shape, strict=True))
         return (z, y, x)
+
+
+@dataclass
+class _Shard:
+    """A shard that is being written: its file, its first chunk's index, and where each chunk lies in it."""
+
+    growing: Growing
+    first_zyx: ZYX
+    index: NDArray[np.uint64]
+    size_bytes: int = 0
+
+    def append(self, chunks: "_Chunks", indices: Iterable[ZYX]) -> None:
+        self.growing.append(self._encoded(chunks, indices))
+
+    def finish(self) -> Entry:
+        try:
+            self.growing.append([_with_checksum(self.index.tobytes())])
+            return self.growing.finish()
+        finally:
+            self.growing.drop()
+
+    def _encoded(self, chunks: "_Chunks", indices: Iterable[ZYX]) -> Iterator[Piece]:
+        for chunk in indices:
+            encoded = chunks.encoded(chunk)
+            z, y, x = (i - first for i, first in zip(chunk, self.first_zyx, strict=True))
+            self.index[z, y, x] = (self.size_bytes, len(encoded))
+            self.size_bytes += len(encoded)
+            yield encoded
 
 
 class _Chunks:
@@ -122,6 +165,11 @@ def _with_checksum(index: bytes) -> bytes:
     from google_crc32c import value
 
     return index + struct.pack("<I", value(index))
+
+
+def _zyx(values: tuple[int, ...]) -> ZYX:
+    z, y, x = values
+    return (z, y, x)
 
 
 def _key(index: ZYX) -> str:

@@ -133,7 +133,7 @@ def file_entry(group: Folder, key: str) -> Entry:
     return Entry(key, size, hasher.hexdigest())
 
 
-def digest_of(data: bytes) -> str:
+def digest_of(data: bytes | memoryview) -> str:
     """BLAKE3 digest in hexadecimal."""
     from blake3 import blake3
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from em_assets.remote.path import Object, RemotePath
 from em_assets.volumes.folders import Folder
-from em_assets.volumes.staging import PREFIX, left_alone, sweep
+from em_assets.volumes.staging import PREFIX, left_alone, maybe_in_use_elsewhere, sweep
 from em_assets.volumes.store import COMMITS, GENERATIONS, committed_generations
 
 Leftover = tuple[Folder, int]
@@ -21,7 +21,8 @@ UNTOUCHED = timedelta(days=1)
 def collect_generations(folder: Folder, dry_run: bool, untouched: timedelta = UNTOUCHED) -> list[Leftover]:
     """Generations of a volume that no commit names, and what dead writers staged; removed unless `dry_run`.
 
-    On a disk a volume that somebody is writing is left alone; in a bucket a generation that was added to lately.
+    On a disk a volume that somebody is writing is left alone; in a bucket, and where a network's file system shares a
+    folder with other machines, a generation that was added to lately.
 
     Raises
     ------
@@ -42,6 +43,7 @@ def _collect_on_disk(folder: Path, dry_run: bool) -> list[Leftover]:
     leftovers = [path for path in groups if path.name not in kept]
     documents = (folder / GENERATIONS).iterdir() if (folder / GENERATIONS).is_dir() else ()
     leftovers += [path for path in sorted(documents) if path.name.partition(".")[0] not in kept]
+    leftovers = [path for path in leftovers if not maybe_in_use_elsewhere(path)]
     found: list[Leftover] = [(path, _size_bytes(path)) for path in leftovers]
     if not dry_run:
         for path in leftovers:
@@ -72,11 +74,30 @@ def _collect_in_bucket(folder: RemotePath, dry_run: bool, untouched: timedelta) 
     found: list[Leftover] = []
     for generation, keys in _by_generation(objects):
         newest = max(objects[key].modified for key in keys)
-        if generation not in kept and newest < datetime.now(UTC) - untouched:
+        if generation in kept or newest >= datetime.now(UTC) - untouched:
+            continue
+        if dry_run or _removed_unless_committed(folder, generation, keys):
             found.append((folder / generation, sum(objects[key].size_bytes for key in keys)))
-            if not dry_run:
-                folder.remove(keys)
     return found
+
+
+def _removed_unless_committed(folder: RemotePath, generation: str, keys: list[str]) -> bool:
+    """Remove a generation, whose writer may have died before its commit and be followed by another right now.
+
+    Its document goes first and the commits are read again then: who commits later than that misses the document, and
+    writes the generation anew.
+    """
+    document = folder / GENERATIONS / f"{generation}.json"
+    try:
+        before = document.read_bytes()
+        folder.remove([f"{GENERATIONS}/{generation}.json"])
+    except FileNotFoundError:
+        before = None
+    if before is not None and generation in committed_generations(folder):
+        document.put(before)
+        return False
+    folder.remove([key for key in keys if folder / key != document])
+    return True
 
 
 def _by_generation(objects: dict[str, Object]) -> Iterator[tuple[str, list[str]]]:

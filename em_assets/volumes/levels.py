@@ -122,6 +122,24 @@ def tile_box(level: Level, tile: ZYX, index: ZYX) -> tuple[ZYX, ZYX]:
     return start, _zyx(tuple(min(t, extent - s) for s, t, extent in ends))
 
 
+def part_depth(level: Level, grid: Grid, source_depth: int = 1) -> int:
+    """Planes of a tile that are held at once: those of one chunk, where the rest of the tile can follow them.
+
+    It can where each part has tiles of its own in the level before; and in the source, unless it unpacks chunks of
+    `source_depth` planes, which would be unpacked again for each part.
+    """
+    chunk, shard = grid.chunk_shape[0], grid.shard_shape[0]
+    is_source = level.factor_zyx == (1, 1, 1)
+    return chunk if level.step_zyx[0] == 2 or (is_source and chunk % source_depth == 0) else shard
+
+
+def parts_of(start_zyx: ZYX, shape_zyx: ZYX, depth: int) -> Iterator[tuple[ZYX, ZYX]]:
+    """Start and shape of each part of a box that is cut along z."""
+    end = start_zyx[0] + shape_zyx[0]
+    for z in range(start_zyx[0], end, depth):
+        yield (z, *start_zyx[1:]), (min(depth, end - z), *shape_zyx[1:])
+
+
 def finer_tiles(level: Level, finer: Level, tile: ZYX, index: ZYX) -> Iterator[ZYX]:
     """Indices of the tiles of the level before that one tile is made of, in the order of their voxels."""
     counts = tile_counts(finer, tile)
@@ -130,6 +148,13 @@ def finer_tiles(level: Level, finer: Level, tile: ZYX, index: ZYX) -> Iterator[Z
         for i, step, count in zip(index, level.step_zyx, counts, strict=True)
     )
     return (_zyx(found) for found in product(*ranges))
+
+
+def finer_tiles_in(level: Level, finer: Level, tile: ZYX, index: ZYX, first: int, depth: int) -> Iterator[ZYX]:
+    """The same for a part of the tile: those that begin in its planes."""
+    for child in finer_tiles(level, finer, tile, index):
+        if first <= child[0] * tile[0] // level.step_zyx[0] < first + depth:
+            yield child
 
 
 def _shard_chunks(itemsize: int) -> ZYX:

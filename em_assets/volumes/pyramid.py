@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from os import cpu_count
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,13 +33,15 @@ from em_assets.volumes.levels import (
     Grid,
     Level,
     checked_voxel_size,
+    part_depth,
     plan_grid,
     plan_levels,
     plan_tile,
     tiles_of,
 )
+from em_assets.volumes.new_files import spread_folders
 from em_assets.volumes.room import check_room
-from em_assets.volumes.sinks import Sink, sink_of
+from em_assets.volumes.sinks import Sink, put, sink_of
 from em_assets.volumes.statistics import Statistics, moments
 from em_assets.volumes.unchanged import unchanged
 from em_assets.volumes.verbatim import is_kept_verbatim
@@ -56,7 +59,7 @@ BAND_BYTES = 256 << 20
 the system had to find."""
 
 UseTile = Callable[[ZYX, NDArray[Any]], None]
-"""Told the index of a tile, and its voxels, which are only to be read."""
+"""Told the index of a tile, and the voxels of its parts, one after the other along z; they are only to be read."""
 
 
 @dataclass(frozen=True)
@@ -166,10 +169,18 @@ def write_tiles(
     # Readers of their own: a tile is read while the one before is written, and not behind it.
     with ThreadPoolExecutor(n_threads) as executor, ThreadPoolExecutor(n_threads) as readers:
         halve, is_verbatim = halving(plan.content), is_kept_verbatim(volume, plan.grid, plan.codec)
-        cascade = Cascade(volume, halve, plan.levels, plan.tile, writers, see, executor, readers, is_verbatim, progress)
-        for tile in tiles_of(plan.levels[-1], plan.tile) if tiles is None else tiles:
-            cascade.make(coarsest, tile, then=partial(use, tile) if use else _nothing)
-        return cascade.finish()
+        depths = [part_depth(level, plan.grid, _unpacked_depth(volume)) for level in plan.levels]
+        cascade = Cascade(
+            volume, halve, plan.levels, plan.tile, depths, writers, see, executor, readers, is_verbatim, progress
+        )
+        try:
+            for tile in tiles_of(plan.levels[-1], plan.tile) if tiles is None else tiles:
+                cascade.make(coarsest, tile, then=partial(_used, use, tile) if use else _nothing)
+            return cascade.finish()
+        finally:
+            executor.shutdown(cancel_futures=True)
+            for writer in writers:
+                writer.drop()
 
 
 def write_pyramid(
@@ -214,6 +225,10 @@ def write_pyramid(
     plan = Plan(ome_zarr, content, dtype, levels, grid, tile, tile_bytes, codec_of(codec))
     sink = sink_of(dest)
     check_room(dest, volume, levels, grid, plan.codec)
+    if ome_zarr == "0.4" and isinstance(dest, Path):
+        with writing_to(dest):
+            for level in levels:
+                spread_folders(dest / level.path)
     index = BlockIndex.empty(_chunk_counts(volume.shape_zyx, grid), dtype)
     with unchanged(volume.files):
         entries = where(volume, plan, sink, index, progress)
@@ -233,7 +248,7 @@ def write_pyramid(
         attributes=attributes,
     )
     with writing_to(sink):
-        entries += [sink.put(file, [_document(document)]) for file, document in documents.items()]
+        entries += [put(sink, file, [_document(document)]) for file, document in documents.items()]
     return WrittenVolume(
         ome_zarr=ome_zarr,
         name=name,
@@ -259,8 +274,17 @@ def count_chunk(index: BlockIndex, chunk: ZYX, voxels: NDArray[Any]) -> None:
     index.put(chunk, moments(voxels))
 
 
-def _nothing(_: NDArray[Any]) -> None:
+def _nothing(_: ZYX, __: NDArray[Any]) -> None:
     """The coarsest level is needed by no other."""
+
+
+def _used(use: UseTile, tile: ZYX, _: ZYX, block: NDArray[Any]) -> None:
+    use(tile, block)
+
+
+def _unpacked_depth(volume: SourceVolume) -> int:
+    chunk = volume.levels[0].chunk_shape_zyx
+    return chunk[0] if chunk else 1
 
 
 def _document(document: Mapping[str, Any]) -> bytes:

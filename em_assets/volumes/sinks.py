@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import FileIO
 from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
@@ -12,18 +11,42 @@ from uuid import uuid4
 from em_assets.remote.path import RemotePath
 from em_assets.volumes.folders import Folder
 from em_assets.volumes.ledger import Entry, digest_of
-from em_assets.volumes.staging import staging_folder, sync_file
-
-Piece = bytes | memoryview
-"""Part of an object; used up before the next one is asked for, so that a buffer can be used again."""
+from em_assets.volumes.new_files import NewFile, Piece
+from em_assets.volumes.staging import PREFIX, staging_folder, sync_file
 
 
 class Sink(Protocol):
     """A place for one group's objects. Any number of threads may put, each its own keys; it can be pickled."""
 
-    def put(self, key: str, pieces: Iterable[Piece]) -> Entry:
-        """Store a new object made of these pieces; its key, size and digest."""
+    def begin(self, key: str) -> "Growing":
+        """A new object, which grows piece by piece and then is finished, or else dropped."""
         ...
+
+
+class Growing(Protocol):
+    """An object that is being made, by one thread at a time."""
+
+    def append(self, pieces: Iterable[Piece]) -> None:
+        """Put pieces at its end. After an error it can only be dropped."""
+        ...
+
+    def finish(self) -> Entry:
+        """Store what there is; its key, size and digest."""
+        ...
+
+    def drop(self) -> None:
+        """Let go of what it holds; what is stored of it counts for nothing. Nothing happens where it was finished."""
+        ...
+
+
+def put(sink: Sink, key: str, pieces: Iterable[Piece]) -> Entry:
+    """Store a new object made of these pieces; its key, size and digest."""
+    growing = sink.begin(key)
+    try:
+        growing.append(pieces)
+        return growing.finish()
+    finally:
+        growing.drop()
 
 
 def sink_of(dest: Folder) -> Sink:
@@ -40,16 +63,33 @@ class FolderSink:
     def __str__(self) -> str:
         return str(self.folder)
 
-    def put(self, key: str, pieces: Iterable[Piece]) -> Entry:
-        """Write a new file; one that is there already is an OSError."""
+    def begin(self, key: str) -> "_GrowingFile":
+        """A new file; one that is there already is an OSError."""
+        return _GrowingFile(key, self.folder / key)
+
+
+class _GrowingFile:
+    """A new file, digested as it grows."""
+
+    def __init__(self, key: str, path: Path) -> None:
         from blake3 import blake3
 
-        hasher, size_bytes = blake3(), 0
-        with _created(self.folder / key) as file:
-            for piece in pieces:
-                hasher.update(piece)
-                size_bytes += _write_all(file, piece)
-        return Entry(key, size_bytes, hasher.hexdigest())
+        self._key, self._file, self._hasher = key, NewFile(path), blake3()
+
+    def append(self, pieces: Iterable[Piece]) -> None:
+        self._file.append(self._digested(pieces))
+
+    def finish(self) -> Entry:
+        self._file.finish()
+        return Entry(self._key, self._file.size_bytes, self._hasher.hexdigest())
+
+    def drop(self) -> None:
+        self._file.close()
+
+    def _digested(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
+        for piece in pieces:
+            self._hasher.update(piece)
+            yield piece
 
 
 @dataclass(frozen=True)
@@ -61,11 +101,28 @@ class BucketSink:
     def __str__(self) -> str:
         return str(self.folder)
 
-    def put(self, key: str, pieces: Iterable[Piece]) -> Entry:
-        """Put an object; its pieces are held until it is whole."""
-        whole = b"".join(bytes(piece) for piece in pieces)
-        (self.folder / key).put(whole)
-        return Entry(key, len(whole), digest_of(whole))
+    def begin(self, key: str) -> "_GrowingObject":
+        """A new object, held here until it is whole."""
+        return _GrowingObject(key, self.folder / key)
+
+
+class _GrowingObject:
+    """The bytes of an object to be."""
+
+    def __init__(self, key: str, place: RemotePath) -> None:
+        self._key, self._place, self._held = key, place, bytearray()
+
+    def append(self, pieces: Iterable[Piece]) -> None:
+        for piece in pieces:
+            self._held += piece
+
+    def finish(self) -> Entry:
+        whole = memoryview(self._held)
+        self._place.put(whole)
+        return Entry(self._key, len(whole), digest_of(whole))
+
+    def drop(self) -> None:
+        self._held = bytearray()
 
 
 @dataclass(frozen=True)
@@ -82,20 +139,39 @@ class SharedFolderSink:
     def __str__(self) -> str:
         return str(self.folder)
 
-    def put(self, key: str, pieces: Iterable[Piece]) -> Entry:
-        """Write a file beside, force it to the disk, which may be another machine's, and give it its name."""
-        part, final = self.parts / uuid4().hex, self.folder / key
-        self._check_waited_for()
-        written = FolderSink(self.parts).put(part.name, pieces)
-        sync_file(part)
-        self._check_waited_for()
-        final.parent.mkdir(parents=True, exist_ok=True)
-        part.replace(final)
-        return written._replace(key=key)
+    def begin(self, key: str) -> "_SharedFile":
+        """A file beside, which is forced to the disk, maybe another machine's, before it is given its name."""
+        return _SharedFile(self, key)
 
-    def _check_waited_for(self) -> None:
+    def check_waited_for(self) -> None:
+        """Raise an OSError where nobody waits for objects any more."""
         # Opened, not looked at: a network's file system may answer a look from what it remembers.
         os.close(os.open(self.parts, os.O_RDONLY))
+
+
+class _SharedFile:
+    """A file among the parts, named when it is whole."""
+
+    def __init__(self, sink: SharedFolderSink, key: str) -> None:
+        sink.check_waited_for()
+        self._sink, self._key, self._part = sink, key, sink.parts / uuid4().hex
+        self._file = _GrowingFile(key, self._part)
+
+    def append(self, pieces: Iterable[Piece]) -> None:
+        self._file.append(pieces)
+
+    def finish(self) -> Entry:
+        written = self._file.finish()
+        sync_file(self._part)
+        self._sink.check_waited_for()
+        final = self._sink.folder / self._key
+        final.parent.mkdir(parents=True, exist_ok=True)
+        self._part.replace(final)
+        return written
+
+    def drop(self) -> None:
+        self._file.drop()
+        self._part.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -104,21 +180,7 @@ def shared_by_machines(sink: Sink) -> Iterator[Sink]:
     if not isinstance(sink, FolderSink):
         yield sink  # an object store puts whole objects, and the last of equal ones stays
         return
-    with staging_folder(sink.folder.parent, f"{sink.folder.name}-parts") as parts:
+    # Under the label of what is staged here itself, so that whoever sweeps that sweeps these too.
+    label = f"{sink.folder.name.removeprefix(PREFIX)}-parts"
+    with staging_folder(sink.folder.parent, label) as parts:
         yield SharedFolderSink(sink.folder, parts)
-
-
-def _write_all(file: FileIO, piece: Piece) -> int:
-    rest = memoryview(piece)
-    while rest:
-        rest = rest[file.write(rest) :]
-    return len(piece)
-
-
-def _created(path: Path) -> FileIO:
-    """A new file; its folder is made only where it is not there yet: of 0.4 one file in many needs it."""
-    try:
-        return path.open("xb", buffering=0)
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("xb", buffering=0)

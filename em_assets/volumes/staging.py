@@ -3,17 +3,28 @@
 Whoever writes holds a lock on what it writes, and the system lets go of it when the process dies, however it dies. A
 leftover is therefore a staging name that nobody locks; process numbers prove nothing, since they are used again and two
 containers on one disk have the same ones.
+
+A lock on a folder of a network's file system is seen by its own machine alone (Linux asks an NFS server about files
+only). There a leftover must also have been left untouched for a day before anybody removes it.
 """
 
 import fcntl
 import os
+import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
 PREFIX = ".staging-"
+
+NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs", "virtiofs")
+"""As `/proc/mounts` calls them; whatever is in user space (`fuse.…`) counts as one too."""
+
+UNTOUCHED_S = 24 * 3600.0
+"""A staging folder on a network's file system in which nothing is newer has no writer any more."""
 
 
 @contextmanager
@@ -133,6 +144,38 @@ def sync_folder(folder: Path) -> None:
     _sync(folder, os.O_RDONLY | os.O_DIRECTORY)
 
 
+def maybe_in_use_elsewhere(path: Path) -> bool:
+    """Whether another machine may be writing here, which no lock would tell: see above."""
+    mounts = Path("/proc/mounts").read_text(encoding="utf-8", errors="replace")
+    return is_shared_by_a_network(path, mounts) and _newest_mtime(path) > time.time() - UNTOUCHED_S
+
+
+def is_shared_by_a_network(path: Path, mounts: str) -> bool:
+    """Whether a path lies on a network's file system, by the text of `/proc/mounts`."""
+    place = path.resolve()
+    lines = (line.split() for line in mounts.splitlines())
+    holding = [(where, kind) for _, where, kind, *_ in lines if place.is_relative_to(_unescaped(where))]
+    # Of mounts at one place the last one hides the others.
+    _, kind = max(reversed(holding), key=lambda mount: len(mount[0]), default=("", ""))
+    return kind.startswith("fuse.") or kind in NETWORK_FILE_SYSTEMS
+
+
+def _unescaped(place: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), place)
+
+
+def _newest_mtime(path: Path) -> float:
+    """When something in a folder was changed last; the first that is young enough ends the search."""
+    newest, enough = path.lstat().st_mtime, time.time() - UNTOUCHED_S
+    for root, folders, files in os.walk(path):
+        for name in (*folders, *files):
+            if newest > enough:
+                return newest
+            with suppress(FileNotFoundError):
+                newest = max(newest, Path(root, name).lstat().st_mtime)
+    return newest
+
+
 def _new_folder(parent: Path, name: str) -> tuple[Path, int]:
     for attempt in count():
         path = parent / (f"{name}-{attempt}" if attempt else name)
@@ -173,6 +216,8 @@ def _removed(path: Path) -> bool:
     if descriptor is None:
         return False
     try:
+        if maybe_in_use_elsewhere(path):
+            return False
         shutil.rmtree(path, ignore_errors=True)
     finally:
         os.close(descriptor)

@@ -157,12 +157,15 @@ def commit_volume(
     with nullcontext() if isinstance(folder, RemotePath) else in_use(folder):
         committed = _whole_or_none(folder)
         if committed is None or committed.commit.generation != generation:
-            made = _finished(folder, generation)
-            made = made or _write_generation(folder, generation, write, tuple(inputs), labels_of)
+            found = _finished(folder, generation)
+            made = found or _write_generation(folder, generation, write, tuple(inputs), labels_of)
             with writing_to(folder):
                 committed = _commit(folder, made)
+            if found and isinstance(folder, RemotePath) and _finished(folder, generation) is None:
+                # Found, and collected as a leftover before it was committed: `leftovers` takes the document first.
+                _write_generation(folder, generation, write, tuple(inputs), labels_of)
         with writing_to(folder):
-            _point_latest(folder, committed.commit.generation)
+            _point_latest(folder)
     return committed
 
 
@@ -315,11 +318,17 @@ def _commit(folder: Folder, made: Generation) -> CommittedVolume:
             return CommittedVolume(folder, commit, is_new=True)
 
 
-def _point_latest(folder: Folder, generation: str) -> None:
+def _point_latest(folder: Folder) -> None:
+    """Let `latest` mean what the highest commit names, which after a race may be another's than the caller's."""
     if isinstance(folder, RemotePath):
         return
     link = folder / LATEST
-    if not link.is_symlink() or str(link.readlink()) != generation:
+    while True:
+        # Looked at again behind each change: who committed before us may have been slower to point.
+        highest = _commit_path(folder, _commit_numbers(folder)[-1])
+        generation = _read_document(highest, Commit).generation
+        if link.is_symlink() and str(link.readlink()) == generation:
+            return
         replace_link(link, generation)
 
 

@@ -19,6 +19,7 @@ from em_assets.catalog.tables import (
     records_of_table,
     table_of_rows,
     tags_table,
+    write_parts,
     write_table,
     write_text,
 )
@@ -147,6 +148,17 @@ def test_a_torn_table_is_an_error_of_the_store(tmp_path: Path) -> None:
 def test_text_is_written_in_one_step(tmp_path: Path) -> None:
     write_text("z×y×x\n", tmp_path / "catalog" / "METADATA_SUMMARY.md")
     assert [file.read_text(encoding="utf-8") for file in (tmp_path / "catalog").iterdir()] == ["z×y×x\n"]
+
+
+def test_a_disk_that_refuses_is_named_with_the_bytes_that_it_should_have_taken(tmp_path: Path) -> None:
+    """Readers of a catalog want the place and the size, and not an errno."""
+    (tmp_path / "in the way.md").mkdir()
+    (tmp_path / "in the way.md" / "something").touch()
+    with pytest.raises(StoreError, match=r"in the way\.md.* cannot be written .*bytes needed: 8, for a text file"):
+        write_text("z×y×x\n", tmp_path / "in the way.md")
+    with pytest.raises(StoreError, match=r"in the way\.md.* cannot be written .*bytes needed: [\d,]+, for 2 rows"):
+        write_parts([record_table(RECORDS)], tmp_path / "in the way.md", RECORD)
+    assert [path.name for path in tmp_path.iterdir()] == ["in the way.md"]
 
 
 def test_a_part_is_empty_unless_told_otherwise() -> None:

@@ -32,7 +32,8 @@ from em_assets.volumes.cutting import cut, tasks_of
 from em_assets.volumes.ledger import Entry, digest_of
 from em_assets.volumes.levels import plan_grid, plan_levels, plan_tile, tile_counts, tiles_of
 from em_assets.volumes.pyramid import Plan, WrittenVolume, in_this_process, write_pyramid
-from em_assets.volumes.sinks import FolderSink, shared_by_machines
+from em_assets.volumes.sinks import FolderSink, put, shared_by_machines
+from em_assets.volumes.staging import PREFIX, staging_folder
 from em_assets.volumes.store import CommittedVolume, commit_volume, resolve
 from em_assets.volumes.validation import validate_volume
 
@@ -201,16 +202,24 @@ def test_a_writer_that_was_given_up_for_dead_changes_nothing(tmp_path: Path) -> 
     """A worker that is cut off may go on writing when its tasks were done by another and all is committed."""
     sink = FolderSink(tmp_path / "v")
     with shared_by_machines(sink) as shared:
-        entries = [shared.put("s0/c/0", [b"ab", b"c"]) for _ in range(2)]
+        entries = [put(shared, "s0/c/0", [b"ab", b"c"]) for _ in range(2)]
     assert entries == [Entry("s0/c/0", 3, digest_of(b"abc"))] * 2
     with pytest.raises(FileNotFoundError):
-        shared.put("s0/c/1", [b"late"])
+        put(shared, "s0/c/1", [b"late"])
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == [
         "v",
         "v/s0",
         "v/s0/c",
         "v/s0/c/0",
     ]
+
+
+def test_what_machines_write_beside_is_swept_with_what_they_write(tmp_path: Path) -> None:
+    """`ingest` sweeps what was staged for its own destination, and nothing else."""
+    with staging_folder(tmp_path, "out.zarr") as staging, shared_by_machines(FolderSink(staging)):
+        names = sorted(path.name for path in tmp_path.iterdir())
+    assert len(names) == 2
+    assert all(name.startswith(f"{PREFIX}out.zarr-") for name in names)
 
 
 def plan_of(shape_zyx: ZYX) -> Plan:

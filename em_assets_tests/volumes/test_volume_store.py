@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,16 @@ def test_a_revert_commits_the_old_generation_again_without_writing_it(tmp_path: 
     back = commit_volume(tmp_path, OLD, never)
     assert (back.commit.number, back.commit.generation, back.is_new) == (3, OLD, True)
     assert (tmp_path / "latest").readlink() == Path(OLD)
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_of_two_that_commit_at_once_the_later_is_the_latest(tmp_path: Path, source: SourceVolume, number: int) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        for generation in (OLD, NEW, f"cccc{number}", "dddd"):
+            threads.submit(commit_volume, tmp_path, generation, writing(source))
+    found = resolve(tmp_path)
+    assert found is not None
+    assert (found.commit.number, str((tmp_path / "latest").readlink())) == (4, found.commit.generation)
 
 
 def test_a_failed_writer_leaves_the_last_commit_and_nothing_else(tmp_path: Path, source: SourceVolume) -> None:

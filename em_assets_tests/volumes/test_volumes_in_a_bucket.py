@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from em_assets import open_volume
 from em_assets.errors import StoreError
 from em_assets.formats.volume import SourceVolume
 from em_assets.remote.path import RemotePath, remote_path
@@ -65,6 +66,15 @@ def test_a_volume_in_a_bucket_has_the_ledger_of_one_on_a_disk_and_reads_the_same
     assert [level.voxel_size_zyx_nm for level in opened.levels] == [level.voxel_size_zyx_nm for level in local.levels]
     assert np.array_equal(opened.read((0, 0, 0), (9, 18, 38), level=3), local.read((0, 0, 0), (9, 18, 38), level=3))
     assert validate_volumes(bucket) == {"em": []}
+
+
+def test_an_address_in_the_bucket_of_the_store_means_its_server_and_keys(
+    bucket: RemotePath, writing: Callable[..., Write], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = commit_volume(bucket / "em", "aaaa", writing())
+    monkeypatch.setenv("EM_ASSETS_STORE", f"s3://{bucket.bucket}/elsewhere")
+    for address in (made.folder, made.path):
+        assert np.array_equal(open_volume(str(address)).read((3, 60, 200), (1, 80, 100)), VOXELS[3:4, 60:140, 200:])
 
 
 def test_zarr_python_reads_it_with_the_same_keys(bucket: RemotePath, writing: Callable[..., Write]) -> None:
@@ -159,3 +169,18 @@ def test_a_generation_without_a_commit_is_collected_once_nobody_adds_to_it(
     assert collect_generations(bucket / "em", dry_run=True, untouched=AT_ONCE) == expected
     assert collect_generations(bucket / "em", dry_run=False, untouched=AT_ONCE) == expected
     assert set((bucket / "em").objects()) == before
+
+
+@pytest.mark.parametrize("round_", range(4))
+def test_a_leftover_that_is_committed_while_it_is_collected_ends_whole(
+    bucket: RemotePath, writing: Callable[..., Write], round_: int
+) -> None:
+    """Its first writer died before the commit; the next finds it finished just when the collector finds it left."""
+    folder = bucket / f"em_{round_}"
+    commit_volume(folder, "aaaa", writing())
+    folder.remove(["commits/000001.json"])
+    with ThreadPoolExecutor(2) as both:
+        both.submit(collect_generations, folder, dry_run=False, untouched=AT_ONCE)
+        committed = both.submit(commit_volume, folder, "aaaa", writing())
+    assert committed.result().commit.generation == "aaaa"
+    assert validate_volume(folder) == []

@@ -1,0 +1,106 @@
+"""Files that grow piece by piece, past the system's cache where that goes, have exactly the bytes that were given."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+
+from em_assets.volumes.ledger import digest_of
+from em_assets.volumes.new_files import BLOCK_BYTES, BUFFER_BYTES, LEAST_DIRECT_BYTES, NewFile, spread_folders
+from em_assets.volumes.sinks import FolderSink, put
+
+SIZES = [0, 1, BLOCK_BYTES, LEAST_DIRECT_BYTES - 1, LEAST_DIRECT_BYTES, BUFFER_BYTES, BUFFER_BYTES + 1, 5_000_011]
+
+
+def noise(n_bytes: int) -> bytes:
+    return np.random.default_rng(n_bytes).integers(0, 256, n_bytes, dtype=np.uint8).tobytes()
+
+
+def pieces(data: bytes, n_bytes: int) -> list[bytes]:
+    return [data[start : start + n_bytes] for start in range(0, len(data), n_bytes)]
+
+
+def n_open() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def written(path: Path, *appended: list[bytes]) -> bytes:
+    file = NewFile(path)
+    for some in appended:
+        file.append(some)
+    file.finish()
+    assert file.size_bytes == path.stat().st_size
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("piece", [999_983, 65_536])
+def test_a_file_has_the_bytes_that_were_given_in_their_order(tmp_path: Path, size: int, piece: int) -> None:
+    assert written(tmp_path / "file", pieces(noise(size), piece)) == noise(size)
+
+
+@pytest.mark.parametrize("first", SIZES)
+def test_it_may_grow_in_parts_between_which_others_are_written(tmp_path: Path, first: int) -> None:
+    """The memory that a thread writes from is used for other files in between."""
+    file, other = NewFile(tmp_path / "file"), noise(3 * BUFFER_BYTES + 7)
+    file.append([noise(first)])
+    assert written(tmp_path / "other", [other]) == other
+    file.append([noise(70_001)])
+    file.append([])
+    file.finish()
+    assert (tmp_path / "file").read_bytes() == noise(first) + noise(70_001)
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="no file system in memory here")
+def test_a_file_system_in_memory_takes_the_same_with_the_same_digest() -> None:
+    data = noise(5_000_011)
+    with TemporaryDirectory(dir="/dev/shm") as folder:
+        entry = put(FolderSink(Path(folder)), "s0/c/0", pieces(data, 190_001))
+        assert (Path(folder) / "s0/c/0").read_bytes() == data
+    assert (entry.size_bytes, entry.blake3) == (len(data), digest_of(data))
+
+
+@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
+def test_a_forked_child_writes_from_memory_of_its_own(tmp_path: Path) -> None:
+    """Dagster and data loaders fork; parent and child each have the thread's memory, and it must not be the same."""
+    file = NewFile(tmp_path / "parent")
+
+    def parts() -> Iterator[bytes]:
+        yield noise(100_000)
+        child = os.fork()
+        if child == 0:
+            written(tmp_path / "child", [bytes(100_001)])
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        yield noise(100_001)
+
+    file.append(parts())
+    file.finish()
+    assert (tmp_path / "parent").read_bytes() == noise(100_000) + noise(100_001)
+    assert (tmp_path / "child").read_bytes() == bytes(100_001)
+
+
+def test_a_file_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+    with pytest.raises(FileExistsError):
+        NewFile(tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == b"old"
+
+
+def test_an_object_that_is_dropped_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    open_before = n_open()
+    growing = FolderSink(tmp_path).begin("s0/0")
+    growing.append([noise(100_000)])
+    growing.drop()
+    growing.drop()
+    assert n_open() == open_before
+
+
+def test_a_wish_that_a_file_system_does_not_know_is_no_error(tmp_path: Path) -> None:
+    spread_folders(tmp_path / "s0")
+    spread_folders(tmp_path / "s0")
+    assert (tmp_path / "s0").is_dir()
+    spread_folders(Path("/proc/self/fdinfo"))
