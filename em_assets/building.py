@@ -17,7 +17,7 @@ from em_assets.catalog.files import files_table
 from em_assets.catalog.schemas import CLAIMS, CONFLICTS, FIELDS, ORIGINAL_TAGS, RECORD, TableSchema
 from em_assets.catalog.schemas import FILES as FILES_TABLE
 from em_assets.datasets import Dataset
-from em_assets.datasets.opening import RawVolume, open_raw, raw_units
+from em_assets.datasets.opening import RawVolume, is_of_another_level, open_raw, raw_units
 from em_assets.datasets.records import archive_witnesses
 from em_assets.errors import FormatError, IncompleteError, NotBuiltError
 from em_assets.evidence import claims_of, resolutions, resolve
@@ -25,7 +25,7 @@ from em_assets.formats import detect_tagged, read_tags
 from em_assets.formats.redaction import redacted
 from em_assets.formats.volume import SourceVolume
 from em_assets.keeping import bring_raw
-from em_assets.model import Content, PartialFloatZYX, RawFile, Tag, VolumeRecord, Witness
+from em_assets.model import VECTORS, Content, PartialFloatZYX, RawFile, Tag, VolumeRecord, Witness
 from em_assets.retention import is_dropped
 from em_assets.settings import OMEZarrVersion, Settings
 from em_assets.sources import read_manifest
@@ -38,6 +38,10 @@ from em_assets.volumes.store import CommittedVolume, commit_volume, generation_n
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+OF_A_LEVEL = (*VECTORS["voxel_size_zyx_nm"], "shape_zyx", "source_chunks", "source_compressor")
+"""What a remote volume's metadata says of its finest level, and not of the one that a box is cut from."""
 
 
 @dataclass(frozen=True)
@@ -151,8 +155,13 @@ def claims(dataset: Dataset, settings: Settings) -> "pa.Table":
     """What files, archive, publisher and registry say of each field."""
     if is_dropped(dataset, settings):
         return _kept(dataset, settings, CLAIMS)
-    witnesses = [(file, _witnesses(path, settings)) for file, path in _units(dataset, settings)]
     raw_dir, held = settings.raw_dir(dataset.name), held_files(dataset, settings)
+    witnesses = []
+    for file, path in _units(dataset, settings):
+        said = _witnesses(path, settings)
+        if is_of_another_level(dataset, raw_dir, path):
+            said = [one for one in said if one.field not in OF_A_LEVEL]
+        witnesses.append((file, said))
     volumes = raw_volumes(dataset, settings)
     found = claims_of(
         dataset,

@@ -4,14 +4,17 @@ Nothing of `formats` is used here but the description of a volume: what is indep
 which order, and which item of a file they belong to. Volumes of one file that look alike are paired by their order.
 """
 
+import json
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from math import prod
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 from warnings import catch_warnings, simplefilter
 
@@ -36,11 +39,15 @@ class NotIndependentError(EMAssetsError):
 
 @dataclass(frozen=True)
 class Voxels:
-    """A 3-D array as a library sees it; `read` gives a box of it, and good only while its file is open."""
+    """A 3-D array as a library sees it; `read` gives a box of it, and good only while its file is open.
+
+    `name` is its place in a file that gives its arrays names; None where it gives none.
+    """
 
     shape_zyx: ZYX
     dtype: np.dtype[Any]
     read: ReadBox
+    name: str | None = None
 
     def __str__(self) -> str:
         return f"{self.shape_zyx} {self.dtype}"
@@ -91,7 +98,7 @@ def read_blocks(volume: SourceVolume, siblings: Sequence[SourceVolume], boxes: S
         raise NotIndependentError(f"no library but our own reads {volume.format}")
     alike = [other for other in siblings if _identity(other) == _identity(volume)]
     place = next((index for index, other in enumerate(alike) if other is volume), 0)
-    told = (volume.format, volume.files, volume.shape_zyx, volume.dtype.str, place, len(alike))
+    told = (volume.format, volume.files, volume.shape_zyx, volume.dtype.str, place, len(alike), volume.name)
     try:
         flat = call_limited(volume.files[0], f"{__name__}:blocks_in_a_row", volume.files[0], told, boxes, limits=LIMITS)
     except FormatError as error:
@@ -108,7 +115,7 @@ def blocks_in_a_row(where: str, told: Sequence[Any], boxes: Sequence[Box]) -> ND
     NotIndependentError
         As `read_blocks`.
     """
-    asked = _Asked(told[0], tuple(told[1]), _three(told[2]), np.dtype(told[3]), told[4], told[5])
+    asked = _Asked(told[0], tuple(told[1]), _three(told[2]), np.dtype(told[3]), *told[4:])
     library = LIBRARIES[asked.format]
     corners = [(_three(start), _three(shape)) for start, shape in boxes]
     try:
@@ -117,7 +124,8 @@ def blocks_in_a_row(where: str, told: Sequence[Any], boxes: Sequence[Box]) -> ND
             read = _read_slices if len(asked.files) > 1 else _read_file
             return np.concatenate([block.reshape(-1) for block in read(library, asked, corners)])
     except ImportError as error:
-        raise NotIndependentError(f"{library.name} is not installed") from error
+        missing = f"{error.name} is not installed" if error.name else f"{library.name} lacks something: {error}"
+        raise NotIndependentError(missing) from error
     except REFUSALS + library.own_errors() as error:
         raise NotIndependentError(f"{library.name} refuses it ({type(error).__name__}: {error!s:.200})") from error
 
@@ -131,11 +139,16 @@ class _Asked(NamedTuple):
     dtype: np.dtype[Any]
     place: int
     n_alike: int
+    name: str | None = None
 
 
 def _read_file(library: Library, asked: _Asked, boxes: Sequence[Box]) -> list[NDArray[Any]]:
     with library.open_voxels(asked.files[0]) as found:
-        voxels = _matching(library, found, asked.shape_zyx, asked.dtype, asked.n_alike)[asked.place]
+        named = [one for one in found if one.name is not None and one.name == asked.name]
+        if named:
+            (voxels,) = _matching(library, named, asked.shape_zyx, asked.dtype, 1)
+        else:
+            voxels = _matching(library, found, asked.shape_zyx, asked.dtype, asked.n_alike)[asked.place]
         return [np.array(voxels.read(start, shape)) for start, shape in boxes]
 
 
@@ -295,6 +308,70 @@ def _precomputed(path: str) -> Iterator[list[Voxels]]:
     yield [Voxels((z, y, x), np.dtype(cloud.dtype), read)]
 
 
+@contextmanager
+def _n5(path: str) -> Iterator[list[Voxels]]:
+    """Every array of a tree as cloud-volume reads it, x, y, z, where a group of one level is put around it."""
+    with TemporaryDirectory() as folder:
+        found = []
+        for number, (array, said) in enumerate(_n5_arrays(Path(path))):
+            group = Path(folder) / str(number)
+            group.mkdir()
+            (group / "s0").symlink_to(array.absolute())
+            (group / "attributes.json").write_text('{"resolution": [1, 1, 1], "scales": [[1, 1, 1]]}')
+            found.append(_n5_array(group, said))
+        yield found
+
+
+def _n5_arrays(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Arrays of three axes and their attributes; the folders of an array's blocks are not looked into."""
+    document = folder / "attributes.json"
+    said = json.loads(document.read_bytes()) if document.is_file() else {}
+    if {"dimensions", "dataType"} <= set(said):
+        if len(said["dimensions"]) == 3:
+            yield folder, said
+        return
+    for below in sorted(entry for entry in folder.iterdir() if entry.is_dir()):
+        yield from _n5_arrays(below)
+
+
+def _n5_array(group: Path, said: dict[str, Any]) -> Voxels:
+    dtype = np.dtype(said["dataType"])
+
+    def read(start_zyx: ZYX, shape_zyx: ZYX) -> NDArray[Any]:
+        import cloudvolume
+
+        if dtype.itemsize > 1:
+            raise NotIndependentError("cloud-volume does not turn N5's big-endian numbers")
+        cloud = cloudvolume.CloudVolume(f"n5://file://{group}", mip=0, fill_missing=True, bounded=True, progress=False)
+        box = tuple(slice(first, first + n) for first, n in zip(start_zyx[::-1], shape_zyx[::-1], strict=True))
+        return np.asarray(cloud[box])[..., 0].T
+
+    return Voxels(_three(said["dimensions"][::-1]), dtype, read)
+
+
+@contextmanager
+def _hdf5(path: str) -> Iterator[list[Voxels]]:
+    """Datasets of three axes as pyfive finds them, which reads HDF5 without libhdf5."""
+    import pyfive
+
+    with pyfive.File(path) as file:
+        yield list(_hdf5_datasets(file, "", pyfive.Group))
+
+
+def _hdf5_datasets(group: Any, path: str, group_type: type) -> Iterator[Voxels]:
+    for own in sorted(group):
+        found, name = group.get(own), f"{path}/{own}".lstrip("/")
+        if isinstance(found, group_type):
+            yield from _hdf5_datasets(found, name, group_type)
+        elif found is not None and len(found.shape) == 3:
+            dtype = np.dtype(found.dtype).newbyteorder("=")
+            yield Voxels(_three(found.shape), dtype, partial(_hdf5_box, found), name)
+
+
+def _hdf5_box(dataset: Any, start_zyx: ZYX, shape_zyx: ZYX) -> NDArray[Any]:
+    return np.asarray(dataset[_slices(start_zyx, shape_zyx)])
+
+
 def _cloud_volume_errors() -> tuple[type[Exception], ...]:
     """Errors of its own, which derive from nothing but Exception."""
     from cloudvolume import exceptions
@@ -353,5 +430,7 @@ LIBRARIES: dict[str, Library] = {
     "mrc": Library("mrcfile", _mrc),
     "ome_zarr": Library("zarr-python", _zarr),
     "precomputed": Library("cloud-volume", _precomputed, _cloud_volume_errors),
+    "n5": Library("cloud-volume", _n5, _cloud_volume_errors),
+    "hdf5": Library("pyfive", _hdf5, lambda: (AssertionError,)),
 }
 """By the names of the modules in `formats`."""

@@ -70,6 +70,28 @@ class Statement(Frozen):
     volume: VolumeName | None = None
 
 
+class Part(Frozen):
+    """One of several volumes that a source's files hold.
+
+    Attributes
+    ----------
+    inside
+        What the files call it: its place in an HDF5 file, `volumes/labels/neuron_ids`.
+    volume, content, labels_of
+        As of a source.
+    """
+
+    inside: str
+    volume: VolumeName
+    content: Content | None = None
+    labels_of: VolumeName | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Part":
+        _check_labels_of(self.content, self.labels_of)
+        return self
+
+
 class Source(Frozen):
     """Where one volume, or several, of a dataset come from.
 
@@ -87,6 +109,8 @@ class Source(Frozen):
         Name of the volume; None lets the files name theirs.
     content, labels_of
         What the voxels are; labels name the volume that they label.
+    part
+        Where the files hold several volumes: which of them are taken, each with a name of its own. In Python `parts`.
     is_volume
         False for files that are kept with their tags but hold no voxels of their own.
     archive
@@ -101,6 +125,9 @@ class Source(Frozen):
     shape_zyx, sample_shape_zyx, start_zyx, seed
         For a cut-out: the box's shape (the second one for the sample origin's smaller volume), and its start; without a
         start the seed draws one.
+    level
+        For a cut-out: which of the remote volume's resolutions, 0 the finest; shape and start count its voxels. Some
+        archives have placeholders in the place of the finest.
     absent_is_fill
         For a cut-out of a zarr volume whose publisher writes no empty chunks: one that is not there holds the fill
         value. Without it such a chunk is an error, since a lost one looks the same.
@@ -114,6 +141,7 @@ class Source(Frozen):
     volume: VolumeName | None = None
     content: Content | None = None
     labels_of: VolumeName | None = None
+    parts: tuple[Part, ...] = Field(default=(), alias="part")
     is_volume: bool = True
     archive: ArchiveName | None = None
     max_bytes: int = Field(default=DEFAULT_MAX_BYTES, gt=0)
@@ -123,6 +151,7 @@ class Source(Frozen):
     sample_shape_zyx: ZYX | None = None
     start_zyx: ZYX | None = None
     seed: int = 0
+    level: int = Field(default=0, ge=0)
     absent_is_fill: bool = False
 
     @model_validator(mode="before")
@@ -138,14 +167,26 @@ class Source(Frozen):
             raise ValueError("archive: an archive's record is files without a volume: no other kind, volume or content")
         if self.kind == "cutout" and self.shape_zyx is None:
             raise ValueError("shape_zyx: a cutout needs the shape of its box")
-        if self.kind == "files" and (self.shape_zyx or self.sample_shape_zyx or self.start_zyx or self.absent_is_fill):
-            raise ValueError('shape_zyx, sample_shape_zyx, start_zyx, absent_is_fill: only for kind = "cutout"')
+        of_a_box = (self.shape_zyx, self.sample_shape_zyx, self.start_zyx, self.level, self.absent_is_fill)
+        if self.kind == "files" and any(of_a_box):
+            raise ValueError('shape_zyx, sample_shape_zyx, start_zyx, level, absent_is_fill: only for kind = "cutout"')
+        if self.parts and (self.kind != "files" or not self.is_volume or self.volume or self.content):
+            raise ValueError("part: a part has its own volume and content; the source has files and neither of these")
         for shape in (self.shape_zyx, self.sample_shape_zyx):
             if shape and min(shape) < 1:
                 raise ValueError(f"shape_zyx: {list(shape)} has an axis below 1")
-        if (self.content == "labels") != (self.labels_of is not None):
-            raise ValueError('labels_of: content = "labels" and labels_of = "<volume>" belong together')
+        _check_labels_of(self.content, self.labels_of)
         return self
+
+    @property
+    def volume_names(self) -> tuple[str, ...]:
+        """Names of volumes that are given here, and not by the files."""
+        return (self.volume,) if self.volume else tuple(part.volume for part in self.parts)
+
+
+def _check_labels_of(content: Content | None, labels_of: str | None) -> None:
+    if (content == "labels") != (labels_of is not None):
+        raise ValueError('labels_of: content = "labels" and labels_of = "<volume>" belong together')
 
 
 class RemoteFile(Frozen):

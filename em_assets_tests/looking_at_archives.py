@@ -117,27 +117,28 @@ def _chunk_or_page(source: Source, files: Sequence[RemoteFile], origin: Origin) 
     markers = {marker for format in FORMATS.values() for marker in format.MARKERS}
     marked = [file.url.rpartition("/")[0] for file in files if PurePosixPath(file.path).name in markers]
     if marked:
-        return _chunk(min(marked, key=len), origin, is_whole=source.kind == "files")
+        return _chunk(min(marked, key=len), origin, source.level, is_whole=source.kind == "files")
     page = next(filter(None, (_page(file, origin) for file in files)), None)
     if page is None:
         raise FormatError(f"{source.url}: no file begins with a page of a known format")
     return page
 
 
-def _chunk(folder: str, origin: Origin, *, is_whole: bool) -> tuple[str, dict[str, Any]]:
-    """A chunk from the middle of a zarr or precomputed volume, read where it lies."""
+def _chunk(folder: str, origin: Origin, level: int, *, is_whole: bool) -> tuple[str, dict[str, Any]]:
+    """A chunk from the middle of a zarr, N5 or precomputed volume, read where it lies."""
     volume = open_path(readable(locate(folder, origin)).url)[0]
-    chunk = volume.levels[0].chunk_shape_zyx or (1, 64, 64)
-    z, y, x = (size // 2 // edge * edge for size, edge in zip(volume.shape_zyx, chunk, strict=True))
+    taken = volume.levels[level]
+    chunk = taken.chunk_shape_zyx or (1, 64, 64)
+    z, y, x = (size // 2 // edge * edge for size, edge in zip(taken.shape_zyx, chunk, strict=True))
     depth, height, width = (
-        min(edge, size - at) for size, edge, at in zip(volume.shape_zyx, chunk, (z, y, x), strict=True)
+        min(edge, size - at) for size, edge, at in zip(taken.shape_zyx, chunk, (z, y, x), strict=True)
     )
-    voxels = volume.read((z, y, x), (depth, height, width))
+    voxels = volume.read((z, y, x), (depth, height, width), level)
     found = {
         "dtype": volume.dtype.name,
         "source_n_levels": len(volume.levels),
         "source_chunks": list(chunk),
-        "voxel_size_zyx_nm": list(volume.voxel_size_zyx_nm),
+        **({"voxel_size_zyx_nm": list(taken.voxel_size_zyx_nm)} if any(taken.voxel_size_zyx_nm) else {}),
         **({"shape_zyx": list(volume.shape_zyx)} if is_whole else {}),
     }
     return f"a chunk of {voxels.shape} {voxels.dtype}", found
@@ -151,6 +152,8 @@ def _page(remote: RemoteFile, origin: Origin) -> tuple[str, dict[str, Any]] | No
     with speaker.body(location, HURRIED) as body:
         for block in body.chunks:
             content += block
+            if FORMATS["hdf5"].matches(bytes(content[:4096]), remote.path):
+                return "the beginning of an HDF5 file", {}  # which tells nothing before it is whole
             decode = _decoder(bytes(content[:4096]), remote.path)
             if decode is None or len(content) > MOST_PAGE_BYTES:
                 return None

@@ -26,7 +26,7 @@ from em_assets.settings import SAMPLE, Settings
 from em_assets.sources import acquire
 from em_assets.sources.origins import PUBLIC_ORIGIN
 from em_assets.volumes.store import committed_volumes
-from em_assets_tests.formats.mutant_seeds import write_precomputed
+from em_assets_tests.formats.mutant_seeds import write_hdf5, write_n5_group, write_precomputed
 
 
 def textured(*shape: int, dtype: str = "uint8") -> NDArray[Any]:
@@ -95,7 +95,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 
 
 # dataset → number of volumes: slices of 16 DM3 files; a box cut out of precomputed; 5-D items; labels in a zarr
-SAMPLES = {"empiar_11759": 1, "hemibrain_ng": 1, "u2os_chromatin": 2, "visor_bb001": 4, "cryoet_10001": 2}
+SAMPLES = {"empiar_11759": 1, "hemibrain_ng": 1, "u2os_chromatin": 2, "visor_bb001": 4, "cryoet_10001": 2, "cremi_a": 3}
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -182,6 +182,41 @@ def test_an_mrc_map_of_swapped_axes_is_turned(tmp_path: Path) -> None:
     (volume,) = open_path(tmp_path / "map.mrc")
     assert volume.shape_zyx == (7, 5, 6)
     assert_read_alike([volume])
+
+
+def test_every_array_of_an_n5_container_is_found_and_read_alike(tmp_path: Path) -> None:
+    write_n5_group(tmp_path / "all.n5" / "em" / "fibsem", textured(6, 40, 48), {"type": "gzip"})
+    write_n5_group(tmp_path / "all.n5" / "labels" / "cells", textured(6, 40, 48) % 4, {"type": "raw"})
+    (tmp_path / "all.n5" / "attributes.json").write_text('{"n5": "2.0.0"}')
+    volumes = open_path(tmp_path / "all.n5")
+    assert [volume.name for volume in volumes] == ["em/fibsem", "labels/cells"]
+    assert_read_alike(volumes)
+    assert_read_alike(open_path(tmp_path / "all.n5" / "em" / "fibsem" / "s1"))
+
+
+def test_numbers_of_several_bytes_in_n5_are_nobodys_but_ours(tmp_path: Path) -> None:
+    """cloud-volume takes their bytes as they come, and they come in the other order."""
+    write_n5_group(tmp_path / "em", textured(6, 40, 48, dtype="uint16"), {"type": "raw"})
+    (volume,) = open_path(tmp_path / "em")
+    assert refusal(volume) == "cloud-volume does not turn N5's big-endian numbers"
+
+
+@pytest.mark.parametrize("name", ["contiguous.h5", "gzip.h5"])
+def test_volumes_of_an_hdf5_file_are_told_apart_by_their_names(name: str, tmp_path: Path) -> None:
+    import h5py
+
+    write_hdf5(tmp_path)
+    with h5py.File(tmp_path / name, "a") as file:
+        file.create_dataset("volumes/raw_again", data=file["volumes/raw"][:] + 1)
+    volumes = open_path(tmp_path / name)
+    assert len(volumes) == 3
+    assert_read_alike(volumes[::-1])
+
+
+@pytest.mark.parametrize("name", ["lzf.h5", "latest.h5"])
+def test_an_hdf5_file_that_pyfive_does_not_take_is_said(name: str, tmp_path: Path) -> None:
+    write_hdf5(tmp_path)
+    assert refusal(open_path(tmp_path / name)[0]).startswith(("pyfive refuses it (", "pyfive lacks something: "))
 
 
 def refusal(volume: SourceVolume) -> str:

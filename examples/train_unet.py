@@ -2,10 +2,13 @@
 
     EM_ASSETS_ORIGIN=sample python examples/train_unet.py                       # made-up EM and the labels that made it
     python examples/train_unet.py --data ../shared/data/em_fib25                # FIB-SEM of a fly's medulla, proofread
+    python examples/train_unet.py --dataset epfl_mitochondria                   # one volume to train on, one to test on
     python examples/train_unet.py --dataset mine --em em --labels labels        # any dataset with two such volumes
 
-The volume is cut into a part for training and one for validation, with a gap between them. Blocks come from
-`BlockStream`, normalised by the catalog's statistics. The prediction is blended from blocks that overlap.
+Volumes and their labels are found by the dataset's file, where labels name what they label. One pair is cut into a part
+for training and one for validation, with a gap between them; of several the first is trained on, and the others are for
+validation. Blocks come from `BlockStream`, normalised by the catalog's statistics. The prediction, of the volume that
+validates, is blended from blocks that overlap.
 """
 
 import argparse
@@ -23,6 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from em_assets import datasets, settings
 from em_assets.blocks import VolumeDataset, create_like, open_volume, sampling, spatial_split
 from em_assets.blocks.torch import BlockDataset, BlockStream, Source, make_loader
 from em_assets.errors import NotBuiltError
@@ -126,14 +130,38 @@ def predict(model: UNet, em: VolumeDataset, path: Path) -> Path:
     return path
 
 
-def opened(dataset: str, em: str, labels: str) -> tuple[VolumeDataset, VolumeDataset]:
-    """Both volumes; the dataset is fetched where it is not yet."""
+def pairs_of(dataset: str) -> list[tuple[str, str]]:
+    """Names of its volumes that have labels, and of their first labels, in the order of the dataset's file."""
+    found: dict[str, str] = {}
+    for source in datasets.get(dataset, settings.load()).sources:
+        for one in source.parts or (source,):
+            if one.labels_of is not None:
+                found.setdefault(one.labels_of, one.volume or "labels")
+    return list(found.items())
+
+
+def opened(dataset: str, pairs: list[tuple[str, str]]) -> list[tuple[VolumeDataset, VolumeDataset]]:
+    """Both volumes of each pair; the dataset is fetched where it is not yet."""
     try:
-        return open_volume(dataset, volume=em), open_volume(dataset, volume=labels)
+        return [(open_volume(dataset, volume=em), open_volume(dataset, volume=labels)) for em, labels in pairs]
     except NotBuiltError:
         command = "from em_assets.cli import main; main()"  # `em-assets`, wherever it is installed
         subprocess.run([sys.executable, "-c", command, "fetch", dataset], check=True)
-        return open_volume(dataset, volume=em), open_volume(dataset, volume=labels)
+        return [(open_volume(dataset, volume=em), open_volume(dataset, volume=labels)) for em, labels in pairs]
+
+
+def parts_of(
+    pairs: list[tuple[VolumeDataset, VolumeDataset]], seed: int, split_path: Path
+) -> tuple[list[Source], list[Source]]:
+    """What is trained on and what validates: two parts of the only pair, or the first pair and the others."""
+    if len(pairs) > 1:
+        first, *others = (Source(em, labels) for em, labels in pairs)
+        return [first], others
+    ((em, labels),) = pairs
+    split = spatial_split(em, {"train": 0.7, "validation": 0.3}, gap_nm=GAP_NM, seed=seed)
+    split.save(split_path)
+    parts = {name: Source(em, labels, within=regions) for name, regions in split.regions.items()}
+    return [parts["train"]], [parts["validation"]]
 
 
 def main() -> None:
@@ -141,8 +169,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", default="em_labels_sample")
     parser.add_argument("--data", type=Path, help="the folder em_fib25, which becomes a dataset in a store of its own")
-    parser.add_argument("--em", default="em", help="name of the volume of EM")
-    parser.add_argument("--labels", default="labels", help="name of the volume of labels")
+    parser.add_argument("--em", help="name of the volume of EM; with --labels, in the place of those that are found")
+    parser.add_argument("--labels", help="name of the volume of labels")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("prediction.ome.zarr"))
@@ -153,13 +181,14 @@ def main() -> None:
         fib25.write_dataset(given.data, folder)
         os.environ |= {"EM_ASSETS_STORE": str(folder / "store"), "EM_ASSETS_DATASETS": str(folder)}
         given.dataset = fib25.NAME
-    em, labels = opened(given.dataset, given.em, given.labels)
-    split = spatial_split(em, {"train": 0.7, "validation": 0.3}, gap_nm=GAP_NM, seed=given.seed)
-    split.save(given.out.with_suffix(".split.json"))
-    parts = {name: Source(em, labels, within=regions) for name, regions in split.regions.items()}
-    train_blocks = BlockStream([parts["train"]], BLOCK_ZYX, 400, given.seed, batch_size=BATCH)
-    validation_blocks = BlockDataset([parts["validation"]], BLOCK_ZYX, N_VALIDATION, given.seed)
-    model = UNet()
+    names = [(given.em, given.labels)] if given.em and given.labels else pairs_of(given.dataset)
+    if not names:
+        parser.error(f"{given.dataset}: no volume of it is another one's labels; name them by --em and --labels")
+    pairs = opened(given.dataset, names)
+    to_train, to_validate = parts_of(pairs, given.seed, given.out.with_suffix(".split.json"))
+    train_blocks = BlockStream(to_train, BLOCK_ZYX, 400, given.seed, batch_size=BATCH)
+    validation_blocks = BlockDataset(to_validate, BLOCK_ZYX, N_VALIDATION, given.seed)
+    model, em = UNet(), pairs[-1][0]
     losses = train(model, train_blocks, validation_blocks, given.seconds)
     path = predict(model, em, given.out)
     print(f"loss {losses[0]:.3f} → {losses[-1]:.3f}; {path}, beside {em.url}")

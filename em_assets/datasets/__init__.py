@@ -31,7 +31,7 @@ from em_assets.sources.origins import SCHEMES, url_scheme
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-__all__ = ["Dataset", "Said", "builtin_names", "get", "load", "read_toml"]
+__all__ = ["Dataset", "Said", "builtin_names", "demo_names", "get", "load", "read_toml"]
 
 BUILTIN_DIR = Path(__file__).parent
 SAMPLE_DIR = BUILTIN_DIR.parent / "sample" / "datasets"
@@ -74,6 +74,8 @@ class Dataset(Frozen):
         Under which origins the dataset can be fetched.
     auto
         Fetch it unasked, under `public` too.
+    demo
+        One of those that `make demo` makes of the sample's look-alikes; the others are asked for by name.
     keep_raw
         False drops the raw bytes once every voxel was proved equal to the written volume's; manifest, lock file and
         tags stay, and what is needed again is fetched again.
@@ -93,6 +95,7 @@ class Dataset(Frozen):
     links: tuple[str, ...] = ()
     origins: tuple[OriginName, ...] = Field(default=("public", "sample"), min_length=1)
     auto: bool = False
+    demo: bool = False
     keep_raw: bool = True
     unconfirmed: str | None = None
     last_confirmed_live: str = Field(default="never", pattern=r"never|\d{4}-\d{2}-\d{2}")
@@ -131,15 +134,21 @@ class Dataset(Frozen):
     def _volumes_agree(self) -> "Dataset":
         if all(source.archive for source in self.sources):
             raise ValueError("source: nothing but archives' records; a source of files or a cutout expected with them")
-        named = [source.volume for source in self.sources if source.volume]
+        named = [name for source in self.sources for name in source.volume_names]
         for volume in named:
             if named.count(volume) > 1:
                 raise ValueError(f"source: two sources of one volume {volume!r}; give each its own `volume`")
-        defaults = [source.content or "em" for source in self.sources if source.is_volume and not source.volume]
-        for source in self.sources:
-            if source.labels_of and source.labels_of not in (*named, *defaults):
+        defaults = [source.content or "em" for source in self.sources if source.is_volume and not source.volume_names]
+        labelled = [
+            name
+            for source in self.sources
+            for name in (source.labels_of, *(part.labels_of for part in source.parts))
+            if name is not None
+        ]
+        for name in labelled:
+            if name not in (*named, *defaults):
                 known = ", ".join(sorted({*named, *defaults}))
-                raise ValueError(f"source: labels_of = {source.labels_of!r} names no volume; there are: {known}")
+                raise ValueError(f"source: labels_of = {name!r} names no volume; there are: {known}")
         return self
 
     def said_under(self, origin: str) -> tuple[Said, ...]:
@@ -206,6 +215,11 @@ def get(name: str, settings: Settings) -> Dataset:
 def builtin_names() -> tuple[str, ...]:
     """Names of the datasets that come with the package."""
     return tuple(sorted(path.stem for path in BUILTIN_DIR.glob("*.toml")))
+
+
+def demo_names() -> tuple[str, ...]:
+    """Names of those that `make demo` makes: their TOML files say `demo = true`."""
+    return tuple(name for name in builtin_names() if read_toml(BUILTIN_DIR / f"{name}.toml").demo)
 
 
 def format_names() -> tuple[str, ...]:

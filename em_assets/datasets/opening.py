@@ -11,9 +11,9 @@ from typing import Any
 from em_assets.datasets import Dataset
 from em_assets.errors import FormatError, UnknownFormatError
 from em_assets.formats.volume import SourceVolume
-from em_assets.model import ZYX, Content, RawFile, Source
+from em_assets.model import ZYX, Content, Part, RawFile, Source
 from em_assets.sources import source_prefixes
-from em_assets.sources.cutout import ATTRIBUTE, CROP
+from em_assets.sources.cutout import ATTRIBUTE, CROP, REMOTE_METADATA
 from em_assets.sources.manifest import FILES
 from em_assets.sources.paths import file_name
 
@@ -54,7 +54,10 @@ def open_raw(dataset: Dataset, raw_dir: Path, files: Sequence[RawFile]) -> list[
             continue
         rows = [file for file in files if file.source == index]
         opened = _open_source(dataset, index, raw_dir, rows)
-        volumes += [_described(dataset, source, volume, len(opened)) for volume in opened]
+        if source.parts:
+            volumes += [_described_part(dataset, source, part, opened) for part in source.parts]
+        else:
+            volumes += [_described(dataset, source, volume, len(opened)) for volume in opened]
     _check_names(dataset, volumes)
     _check_labels(dataset, volumes)
     return volumes
@@ -73,6 +76,16 @@ def raw_units(dataset: Dataset, raw_dir: Path, files: Sequence[RawFile]) -> list
         if source.archive in (None, "cryoet")
         for unit in _units([file for file in files if file.source == index], raw_dir)
     ]
+
+
+def is_of_another_level(dataset: Dataset, raw_dir: Path, unit: Path) -> bool:
+    """Whether a unit is what a remote volume says of itself, and a coarser level than its finest was cut from."""
+    folders = [
+        raw_dir / FILES / prefix / REMOTE_METADATA
+        for source, prefix in zip(dataset.sources, source_prefixes(dataset.sources), strict=True)
+        if source.level
+    ]
+    return unit in folders
 
 
 def _open_source(dataset: Dataset, index: int, raw_dir: Path, rows: list[RawFile]) -> list[SourceVolume]:
@@ -203,6 +216,17 @@ def _described(dataset: Dataset, source: Source, volume: SourceVolume, n_volumes
         source_n_levels=cut["source_n_levels"] if cut else len(volume.levels),
         is_content_witnessed=witnessed is not None,
     )
+
+
+def _described_part(dataset: Dataset, source: Source, part: Part, opened: Sequence[SourceVolume]) -> RawVolume:
+    for volume in opened:
+        if volume.name == part.inside:
+            one = source.model_copy(
+                update={"volume": part.volume, "content": part.content, "labels_of": part.labels_of, "parts": ()}
+            )
+            return _described(dataset, one, volume, n_volumes=1)
+    names = ", ".join(volume.name for volume in opened)
+    raise FormatError(f"{dataset.name}: no {part.inside!r} in {source.url}; mend `inside`, there are: {names}")
 
 
 def safe_volume_name(name: str) -> str:

@@ -54,15 +54,20 @@ def judge(row: Row, books: Mapping[str, Book], rows: Sequence[Row], tags: Tags) 
 
 
 def _scope(row: Row, books: Mapping[str, Book], rows: Sequence[Row]) -> dict[str, Book]:
-    """The datasets that a claim counts: those it names; else as many as its total; else volume EM in public."""
+    """The datasets that a claim counts: those it names; else as many as its total; else volume EM in public.
+
+    What the package only has for those who ask for it by name is counted where a total says so: a claim that names none
+    is about the catalog that `make demo` makes.
+    """
     if row.scope:
         return {name: books[name] for name in row.scope}
-    public = {name: book for name, book in books.items() if "public" in book.dataset.origins}
+    usual = {name: book for name, book in books.items() if book.dataset.demo} or books
+    public = {name: book for name, book in usual.items() if "public" in book.dataset.origins}
     volume_em = {name: book for name, book in public.items() if book.value("technique") in VOLUME_EM}
     described = {one.dataset for one in rows if one.dataset is not None and one.said_by == row.said_by}
     named = {name: book for name, book in books.items() if name in described}
     total = _total(row.value)
-    for scope in (volume_em, public, books, named):
+    for scope in (volume_em, public, usual, books, named):
         if total is not None and len(scope) == total:
             return dict(scope)
     return volume_em or dict(public) or dict(books)

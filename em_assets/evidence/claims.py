@@ -72,6 +72,7 @@ def claims_of(
     claims = [
         Claim(dataset=dataset.name, origin=origin, **one._asdict()) for whole in said for one in _split(dataset, whole)
     ]
+    claims = _without_repeated(claims)
     claims += list(z_steps(claims))
     claims += list(extents(claims))
     claims += list(taxa(claims, [volume.name for volume in volumes]))
@@ -206,6 +207,21 @@ def _split(dataset: Dataset, whole: _Said) -> Iterator[_Said]:
     for field, value in zip(axes, in_zyx(found.numbers, found.order or "zyx"), strict=True):
         if value is not None:
             yield whole._replace(field=field, value=value, unit=unit)
+
+
+def _without_repeated(claims: Sequence[Claim]) -> list[Claim]:
+    """The claims without statements that only repeat an archive's record that is read itself: one page, one witness.
+
+    A statement that says otherwise than its page does today stays, and is a conflict.
+    """
+    recorded = {_said_where(claim) for claim in claims if claim.kind == "archive"}
+    return [claim for claim in claims if claim.kind != "publisher" or _said_where(claim) not in recorded]
+
+
+def _said_where(claim: Claim) -> tuple[str, str, Any, str | None]:
+    """Page, field, value and unit: `at` may add in brackets where on the page it stands; 8 and 8.0 are the same."""
+    value = claim.value if isinstance(claim.value, str | int | float) else _json(claim.value)
+    return claim.said_by.partition(" (")[0], claim.field, value, claim.unit
 
 
 def _owners(paths: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:

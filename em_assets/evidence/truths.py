@@ -35,7 +35,7 @@ class Book:
         self.dataset = dataset
         self.claims = [*_of_registry(dataset), *(claim for claim in store_claims if _is_usable(claim, dataset))]
         named = {claim.volume for claim in self.claims if claim.volume} | {
-            s.volume for s in dataset.sources if s.volume
+            name for source in dataset.sources for name in source.volume_names
         }
         self.volumes: tuple[str, ...] = tuple(sorted(name for name in named if name))
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from em_assets.errors import FormatError, SourceMissingError, UnknownFormatError, UsageError
-from em_assets.formats import dm, documents, mrc, ome_zarr, precomputed, tiff
+from em_assets.formats import dm, documents, hdf5, mrc, n5, ome_zarr, precomputed, tiff
 from em_assets.formats.slices import natural_key
 from em_assets.formats.trees import described, disk_errors, is_url, local_path, open_tree
 from em_assets.formats.volume import SourceVolume
@@ -58,6 +58,8 @@ FORMATS: dict[str, Format] = {
     "mrc": mrc,
     "ome_zarr": ome_zarr,
     "precomputed": precomputed,
+    "n5": n5,
+    "hdf5": hdf5,
 }
 
 

@@ -5,7 +5,7 @@ so, and whoever reads blocks there asks a process of its own (`blocks.apart`).
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -58,6 +58,44 @@ def open_tensorstore(where: str, spec: Mapping[str, Any], context: Any = None) -
         return tensorstore.open(dict(spec), read=True, context=context or _context()).result()
     except TENSORSTORE_ERRORS as error:
         raise _failure(where, error) from error
+
+
+def open_kvstore(where: str, spec: Mapping[str, Any]) -> Any:
+    """The files of a place as tensorstore reads them, in the same context as `open_tensorstore`.
+
+    Raises
+    ------
+    FormatError, UsageError
+        As `open_tensorstore`.
+    """
+    global _user
+    import tensorstore
+
+    if is_forked_from_user():
+        raise UsageError(f"{where}: this process was forked from one that read voxels: start it by spawn or forkserver")
+    _user = os.getpid()
+    try:
+        return tensorstore.KvStore.open(dict(spec), context=_context()).result()
+    except TENSORSTORE_ERRORS as error:
+        raise _failure(where, error) from error
+
+
+def read_files(where: str, kvstore: Any, names: Sequence[str]) -> dict[str, bytes | None]:
+    """The bytes of each file, all asked for at once; None for one that is not there.
+
+    Raises
+    ------
+    FormatError
+        One cannot be read.
+    SourceError
+        A server does not answer, or gives it to nobody.
+    """
+    asked = {name: kvstore.read(name) for name in names}
+    try:
+        found = {name: answer.result() for name, answer in asked.items()}
+    except TENSORSTORE_ERRORS as error:
+        raise _failure(where, error) from error
+    return {name: None if answer.state == "missing" else answer.value for name, answer in found.items()}
 
 
 def read_tensorstore(where: str, array: Any) -> NDArray[Any]:

@@ -139,6 +139,21 @@ class Tree:
         with ThreadPoolExecutor(len(names)) as pool:
             return any(list(pool.map(self.has, names)))
 
+    def size_of(self, name: str) -> int | None:
+        """Bytes of a file on a local disk; None where there is none.
+
+        Raises
+        ------
+        UsageError
+            The disk refuses to say.
+        """
+        check_name(self.root, name)
+        with disk_errors(self.locate(name)):
+            try:
+                return (Path(self.root) / name).stat().st_size
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
     def folders(self, name: str) -> list[str]:
         """Names of the folders in a folder, sorted; empty behind a URL, where nobody lists."""
         check_name(self.root, name)
@@ -250,7 +265,7 @@ _MAGIC: Mapping[bytes, str] = {
     b"\xfd7zXZ": "xz: unpack it first",
     b"\x89PNG": "a PNG picture",
     b"\xff\xd8\xff": "a JPEG picture",
-    b"\x89HDF": "HDF5, which is not read yet",
+    b"\x89HDF": "HDF5 without its whole signature: fetch it again",
     b"%PDF": "a PDF document",
     b"PAR1": "a Parquet table",
 }

@@ -160,7 +160,7 @@ def _v2(where: str, document: dict[str, Any]) -> ArrayInfo:
         chunk_shape=chunks,
         dtype=dtype,
         dimension_names=None,
-        compressor=_codec_text(where, compressor.get("id"), compressor) if compressor else None,
+        compressor=codec_text(where, compressor.get("id"), compressor) if compressor else None,
         driver="zarr",
         metadata={**metadata, "zarr_format": 2, "filters": None},
     )
@@ -249,7 +249,7 @@ def _v3_codecs(where: str, codecs: Any, chunks: tuple[int, ...]) -> tuple[tuple[
                 raise FormatError(f"{where}: a shard of whole chunks expected, found {inner} in {chunks}")
             return _v3_codecs(where, configuration.get("codecs"), inner)
         elif name not in ("bytes", "crc32c"):
-            texts.append(_codec_text(where, name, configuration))
+            texts.append(codec_text(where, name, configuration))
     return chunks, ", ".join(texts) or None
 
 
@@ -268,7 +268,7 @@ _CODEC_NAMES = {"gzip": "GZip", "bz2": "BZ2", "lz4": "LZ4", "lzma": "LZMA"}
 _SHUFFLES = {-1: "AUTOSHUFFLE", 0: "NOSHUFFLE", 1: "SHUFFLE", 2: "BITSHUFFLE"}
 
 
-def _codec_text(where: str, name: Any, configuration: Mapping[str, Any]) -> str:
+def codec_text(where: str, name: Any, configuration: Mapping[str, Any]) -> str:
     """A compressor as numcodecs would print it: the words that EM people know from zarr-python."""
     if not isinstance(name, str):
         _bad_codec(where, name)

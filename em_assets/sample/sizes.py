@@ -36,3 +36,19 @@ VISOR_N_LEVELS = 3
 
 LABELS_SHAPE_ZYX: ZYX = (64, 160, 176)
 LABELS_N_CELLS = 48
+
+CUTOUT_SHAPE_ZYX: ZYX = (48, 112, 128)
+"""Of the volumes that only boxes are cut out of, at the level that is taken; hundreds of thousands of voxels along an
+axis in the archives."""
+
+CUTOUT_N_LEVELS = 3
+
+CREMI_SHAPE_ZYX: ZYX = (24, 120, 128)
+"""125 x 1250 x 1250 in the archive."""
+
+CREMI_N_CELLS = 40
+
+MITOCHONDRIA_SHAPE_ZYX: ZYX = (32, 96, 128)
+"""165 x 768 x 1024 in the archive, for training and for testing."""
+
+MITOCHONDRIA_N_CELLS = 40

@@ -5,16 +5,20 @@ import os
 import shutil
 from pathlib import Path
 
+from em_assets.sample.cremi import write_cremi
 from em_assets.sample.cryoet import write_cryoet
 from em_assets.sample.empiar import write_empiar
 from em_assets.sample.hemibrain import write_hemibrain
 from em_assets.sample.idr import write_idr
 from em_assets.sample.jrc import write_jrc
 from em_assets.sample.labels import write_labels
-from em_assets.sample.stacks import write_epfl, write_u2os
+from em_assets.sample.neuroglancer import write_neuroglancer
+from em_assets.sample.openorganelle import write_openorganelle
+from em_assets.sample.platynereis import write_platynereis
+from em_assets.sample.stacks import write_epfl, write_mitochondria, write_u2os
 from em_assets.sample.visor import write_visor
 
-SAMPLE_FORMAT = 2
+SAMPLE_FORMAT = 3
 """Rises whenever a writer's bytes change: a folder of another number is written again."""
 
 FIXED_TIME = 1705276800
@@ -62,6 +66,11 @@ def _write_all(root: Path) -> None:
     write_cryoet(s3, seed=10001)
     write_visor(http, seed=2024)
     write_labels(http, seed=7)
+    write_openorganelle(s3, http, seed=8)
+    write_neuroglancer(http, seed=14)
+    write_platynereis(http, seed=6)
+    write_cremi(http, seed=2016)
+    write_mitochondria(http, seed=5)
     (root / _MARKER).write_text(json.dumps({"format": SAMPLE_FORMAT}) + "\n")
     for path in sorted(root.rglob("*"), reverse=True):  # files before the folders that hold them
         os.utime(path, (FIXED_TIME, FIXED_TIME))

@@ -11,12 +11,13 @@ from em_assets.catalog import schemas
 from em_assets.catalog.schemas import TableSchema, unit_in_name
 from em_assets.datasets import Dataset
 from em_assets.evidence import Resolution
-from em_assets.model import Claim, Conflict, RawFile, RemoteFile, Source, Statement, Tag, VolumeRecord, Witness
+from em_assets.model import Claim, Conflict, Part, RawFile, RemoteFile, Source, Statement, Tag, VolumeRecord, Witness
 from em_assets.schema.examples import EXAMPLES
 
 CLASSES: tuple[type[Any], ...] = (
     Dataset,
     Source,
+    Part,
     Statement,
     RemoteFile,
     RawFile,

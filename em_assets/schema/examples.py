@@ -10,7 +10,7 @@ from em_assets.catalog.schemas import ORIGINAL_TAGS
 from em_assets.catalog.tables import claims_table, concat, conflicts_table, record_table, tags_table
 from em_assets.datasets import Dataset
 from em_assets.evidence import Resolution
-from em_assets.model import Claim, Conflict, RawFile, RemoteFile, Source, Statement, Tag, VolumeRecord, Witness
+from em_assets.model import Claim, Conflict, Part, RawFile, RemoteFile, Source, Statement, Tag, VolumeRecord, Witness
 
 _NAME, _VOLUME, _FILE = "zebrafish_retina", "em", "slice_0000.dm3"
 _PATH = "ImageList.1.ImageTags.SBFSEM.Record.Slice thickness"
@@ -81,6 +81,7 @@ _WRITTEN = Written(
 EXAMPLES: Mapping[type[Any], Any] = {
     Dataset: Dataset(name=_NAME, title="Retina of a zebrafish larva", format="dm", sources=(_SOURCE,), says=(_SAYS,)),
     Source: _SOURCE,
+    Part: Part(inside="volumes/labels/neuron_ids", volume="neurons", content="labels", labels_of=_VOLUME),
     Statement: _SAYS,
     RemoteFile: RemoteFile(path=_FILE, url=_URL, size_bytes=30_396_050, validator='"5f3c"'),
     RawFile: _RAW_FILE,

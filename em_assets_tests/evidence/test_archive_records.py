@@ -12,8 +12,8 @@ from em_assets.datasets.opening import RawVolume
 from em_assets.evidence import claims_of, findings, resolve
 from em_assets.formats import FORMATS
 from em_assets.formats.volume import UNKNOWN_VOXEL_SIZE, SourceLevel, SourceVolume
-from em_assets.model import ZYX, Conflict, Source, Witness
-from em_assets.sources.archives import ARCHIVES
+from em_assets.model import ZYX, Conflict, Source, Statement, Witness
+from em_assets.sources.archives import ARCHIVES, ArchiveWitness
 
 RECORDS = [
     ("empiar", "empiar/EMPIAR-11759.json", 15),
@@ -88,3 +88,16 @@ def test_an_archives_number_without_a_unit_decides_nothing(shared: Path) -> None
     claims = claims_of(a_dataset(), [], [volume], "public", archive_witnesses=[("api", said)])
     (record,), _ = resolve(a_dataset(), [volume], claims, "public")
     assert record.voxel_size_zyx_nm == (None, None, None)
+
+
+def test_a_statement_that_repeats_a_record_is_no_second_witness() -> None:
+    """`em-assets add` writes what a record says into the dataset's file, and the record is read as well."""
+    page = "https://archive.example.org/entry/1"
+    repeated = [Statement(field="technique", value=word, at=f"{page} (/technique)") for word in ("TEM", "SEM")]
+    dataset = a_dataset().model_copy(update={"says": tuple(repeated)})
+    said = [ArchiveWitness(None, "technique", "TEM", None, "/technique", "TEM")]
+    claims = claims_of(dataset, [], [], "public", archive_witnesses=[(page, said)])
+    assert [(claim.kind, claim.value) for claim in claims if claim.field == "technique"] == [
+        ("archive", "TEM"),
+        ("publisher", "SEM"),  # what the page said when the file was written, and says no more
+    ]

@@ -18,7 +18,7 @@ READER = "em_assets_tests.formats.mutant_reading:read"
 LIMITS = Limits(memory_bytes=2 * 10**9, cpu_s=10, wall_s=20)
 """By the clock twice as much as is allowed of work: others may be at work on the same machine."""
 
-MARKERS = ("zarr.json", ".zarray", "info")
+MARKERS = ("zarr.json", ".zarray", "info", "attributes.json")
 NAMES = {"zarr_v2": "ome_zarr", "zarr_v3": "ome_zarr", "sharded": "ome_zarr"}
 
 

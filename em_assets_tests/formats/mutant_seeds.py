@@ -1,5 +1,7 @@
 """Small healthy files and folders of every format and encoding: what the mutants are made of."""
 
+import json
+import struct
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -91,6 +93,76 @@ def write_precomputed(folder: Path) -> list[str]:
     return [_write_precomputed(folder / name, **each) for name, each in options.items()]
 
 
+N5_COMPRESSIONS: dict[str, dict[str, Any]] = {
+    "raw": {"type": "raw"},
+    "gzip": {"type": "gzip", "level": 1},
+    "zlib": {"type": "gzip", "level": 1, "useZlib": True},
+    "bzip2": {"type": "bzip2"},
+    "xz": {"type": "xz"},
+    "blosc": {"type": "blosc", "cname": "lz4", "clevel": 5, "shuffle": 1},
+    "zstd": {"type": "zstd"},
+}
+
+
+def write_n5(folder: Path) -> list[str]:
+    """A group of two levels in each compression; lz4 is packed here, as Java does it."""
+    for name, compression in N5_COMPRESSIONS.items():
+        write_n5_group(folder / name, WIDE, compression)
+    write_n5_group(folder / "lz4", WIDE, {"type": "raw"})
+    for block in sorted((folder / "lz4").rglob("*")):
+        if block.is_file() and block.name != "attributes.json":
+            data = block.read_bytes()
+            block.write_bytes(data[:16] + packed_lz4(data[16:]))
+    for document in (folder / "lz4").rglob("attributes.json"):
+        document.write_text(document.read_text().replace('"type":"raw"', '"type":"lz4","blockSize":65536'))
+    return [*N5_COMPRESSIONS, "lz4"]
+
+
+def write_n5_group(group: Path, voxels: np.ndarray, compression: dict[str, Any], block: int = 16) -> None:
+    """Two levels as OpenOrganelle keeps them."""
+    import tensorstore
+
+    for level, of_level in enumerate((voxels, voxels[::2, ::2, ::2])):
+        metadata = {"dimensions": list(of_level.shape[::-1]), "blockSize": [block, block, 4]}
+        metadata |= {"dataType": of_level.dtype.name, "compression": compression}
+        spec = {"driver": "n5", "kvstore": f"file://{group}/s{level}/", "metadata": metadata}
+        tensorstore.open(spec, create=True).result()[...] = of_level.T
+    attributes = {"scales": [[1, 1, 1], [2, 2, 2]], "pixelResolution": {"dimensions": [8, 8, 30], "unit": "nm"}}
+    (group / "attributes.json").write_text(json.dumps(attributes))
+
+
+def packed_lz4(data: bytes, block: int = 1000) -> bytes:
+    """What Java's LZ4BlockOutputStream makes of it: blocks of their own, an empty one at the end."""
+    import imagecodecs
+
+    parts = [data[at : at + block] for at in range(0, len(data), block)]
+    packed = [(part, bytes(imagecodecs.lz4_encode(part))) for part in parts]
+    head = struct.Struct("<8sBiiI")
+    blocks = [head.pack(b"LZ4Block", 0x20 | 10, len(small), len(part), 0) + small for part, small in packed]
+    return b"".join(blocks) + head.pack(b"LZ4Block", 0x10 | 10, 0, 0, 0)
+
+
+def write_hdf5(folder: Path) -> list[str]:
+    """Contiguous and chunked, each filter, old and new structures, attributes of several kinds."""
+    import h5py
+
+    options: dict[str, dict[str, Any]] = {
+        "contiguous.h5": {},
+        "gzip.h5": {"chunks": (4, 16, 16), "compression": "gzip", "shuffle": True},
+        "lzf.h5": {"chunks": (4, 16, 16), "compression": "lzf", "fletcher32": True},
+        "latest.h5": {"chunks": (4, 16, 16), "compression": "gzip"},
+    }
+    for name, each in options.items():
+        with h5py.File(folder / name, "w", libver="latest" if name == "latest.h5" else None) as file:
+            raw = file.create_dataset("volumes/raw", data=WIDE, **each)
+            raw.attrs["resolution"] = (40.0, 4.0, 4.0)
+            raw.attrs["comment"] = "made up"
+            labels = file.create_dataset("volumes/labels/neuron_ids", data=TEXTURED.astype(np.uint64), **each)
+            labels.attrs["resolution"] = (40.0, 4.0, 4.0)
+            file.create_dataset("annotations/ids", data=np.arange(4))
+    return list(options)
+
+
 def _v3_codecs() -> dict[str, Any]:
     from zarr.codecs import BloscCodec, Crc32cCodec, GzipCodec, ZstdCodec
 
@@ -158,4 +230,6 @@ WRITERS: dict[str, Callable[[Path], list[str]]] = {
     "zarr_v3": write_zarr_v3,
     "sharded": write_sharded,
     "precomputed": write_precomputed,
+    "n5": write_n5,
+    "hdf5": write_hdf5,
 }

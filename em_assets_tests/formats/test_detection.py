@@ -49,8 +49,10 @@ def test_marked_folders_are_told_by_their_markers(tmp_path: Path, serve: Serve) 
     zarr.create_array(tmp_path / "v3", data=np.ones((2, 3, 4)), zarr_format=3)
     (tmp_path / "ng").mkdir()
     (tmp_path / "ng" / "info").write_text("{}")
+    (tmp_path / "n5").mkdir()
+    (tmp_path / "n5" / "attributes.json").write_text("{}")
     url = serve(tmp_path)
-    expected = {"v2": "ome_zarr", "v3": "ome_zarr", "ng": "precomputed"}
+    expected = {"v2": "ome_zarr", "v3": "ome_zarr", "ng": "precomputed", "n5": "n5"}
     assert {name: detect(tmp_path / name).NAME for name in expected} == expected
     assert {name: detect(f"{url}/{name}/").NAME for name in expected} == expected
 
@@ -86,8 +88,9 @@ def test_files_are_opened_in_natural_order_whatever_order_they_come_in(slices: P
         (gzip.compress(b"nothing known"), "gzip"),
         (b"TS_run1_4\n", "text that start"),
         (bytes(range(256)), "bytes that start"),
+        (b"\x89HDF\r\n", "HDF5 without its whole signature"),
     ],
-    ids=["empty", "git-lfs", "html", "gzip", "text", "bytes"],
+    ids=["empty", "git-lfs", "html", "gzip", "text", "bytes", "hdf5"],
 )
 def test_unknown_files_are_named_for_what_they_are(tmp_path: Path, content: bytes, found: str, serve: Serve) -> None:
     (tmp_path / "volume.tif").write_bytes(content)
@@ -130,7 +133,7 @@ def test_a_server_that_is_not_there_may_come_back() -> None:
 
 
 def test_an_unknown_format_name_lists_the_known_ones(slices: Path) -> None:
-    with pytest.raises(UsageError, match="dm, tiff, mrc, ome_zarr, precomputed"):
+    with pytest.raises(UsageError, match="dm, tiff, mrc, ome_zarr, precomputed, n5, hdf5"):
         open_path(slices, format="jpeg2000")
 
 

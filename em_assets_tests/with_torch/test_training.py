@@ -83,6 +83,27 @@ def test_the_examples_prediction_is_valid_ome_zarr_beside_its_em(trained: tuple[
     assert "em_labels_sample/em" in attributes["predicted_from"]
 
 
+@pytest.mark.timeout(300)
+def test_the_example_trains_on_one_volume_and_tests_on_another(tmp_path: Path) -> None:
+    """What nobody names is found by the dataset's file: two volumes with their ground truths."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("EM_ASSETS_", "DAGSTER"))}
+    command = [sys.executable, str(EXAMPLES / "train_unet.py"), "--dataset", "epfl_mitochondria", "--seconds", "6"]
+    done = subprocess.run(
+        [*command, "--out", "seen.ome.zarr"],
+        cwd=tmp_path,
+        env=kept | {"EM_ASSETS_ORIGIN": "sample", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    losses = [float(number) for number in re.findall(r"validation loss ([\d.]+)", done.stdout)]
+    assert losses[-1] < 0.8 * losses[0]
+    attributes = json.loads((tmp_path / "seen.ome.zarr" / "zarr.json").read_text())["attributes"]["em_assets"]
+    assert "epfl_mitochondria/testing" in attributes["predicted_from"]
+
+
 def test_the_real_pictures_and_their_cells_belong_together(
     shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
