@@ -10,7 +10,7 @@ from em_assets.datasets import read_toml
 from em_assets.errors import UsageError
 from em_assets.model import NAME_PATTERN
 from em_assets.settings import Settings, place
-from em_assets.terminal import show_rows, size
+from em_assets.terminal import show_rows, size, working
 from em_assets.volumes.staging import create_only
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ def export_datasets(
     names: Sequence[str], settings: Settings, layout: str, to: str, options: "Options", *, is_json: bool
 ) -> int:
     """Write datasets in a layout; 0, or 1 where one was refused altogether."""
-    done = layouts.export(names, settings, layout, place(to), options)
+    with working(f"writing {layout} to {to}"):
+        done = layouts.export(names, settings, layout, place(to), options)
     for exported in done:
         for refusal in exported.refused:
             sys.stderr.write(f"em-assets: refused: {refusal}\n")
@@ -46,8 +47,8 @@ def export_datasets(
     return 1 if any(not exported.entries for exported in done) else 0
 
 
-def import_tree(tree: str, layout: str, name: str, to: Path | None, settings: Settings) -> Path:
-    """Write the TOML file that makes a dataset of a tree; its path.
+def import_tree(tree: str, layout: str, name: str, to: Path | None, settings: Settings) -> tuple[Path, tuple[str, ...]]:
+    """Write the TOML file that makes a dataset of a tree; its path, and what of the tree it leaves out.
 
     Raises
     ------
@@ -60,11 +61,9 @@ def import_tree(tree: str, layout: str, name: str, to: Path | None, settings: Se
     if not NAME_PATTERN.fullmatch(name):
         raise UsageError(f"{name!r} is no dataset name: a-z, 0-9 and '_' expected, a letter or digit first")
     described = layouts.describe_tree(tree, layout, name)
-    for finding in described.findings:
-        sys.stderr.write(f"em-assets: left out: {finding}\n")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.toml"
     if not create_only(path, described.toml.encode()):
         raise UsageError(f"{path}: exists already; choose another --name, or remove it first")
     read_toml(path)
-    return path
+    return path, described.findings

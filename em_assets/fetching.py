@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from em_assets.catalog.holdings import describe
 from em_assets.datasets import load
 from em_assets.errors import shown_url
+from em_assets.page.writing import page_address
 from em_assets.settings import Settings
 from em_assets.sources.progress import Progress, watched_by
 from em_assets.terminal import print_json, show_rows, size, voxel_size
@@ -48,6 +49,8 @@ def fetch_datasets(
             _say(f"{name}: {'FAILED: ' + str(outcome.error) if not outcome.is_success else 'done'}")
         _say("catalog")
         is_catalogued = run_catalog(defs, dagster)
+    if is_catalogued:
+        _say(f"page: {page_address(settings)}")
     described = [describe(dataset, settings) for name, dataset in load(settings).items() if name in names]
     if is_json:
         print_json({"runs": [_run_row(outcome) for outcome in outcomes], "datasets": described})

@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -82,3 +83,19 @@ def voxels_shown() -> Callable[[int, int], None] | None:
         sys.stderr.flush()
 
     return show
+
+
+@contextmanager
+def working(on: str) -> Iterator[Callable[[str], None]]:
+    """A turning line on stderr for as long as something takes, where that is a terminal; what is given changes it."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task(escape(on))
+        yield lambda what: bars.update(task, description=escape(what))

@@ -10,6 +10,12 @@ from urllib.request import Request, urlopen
 import numpy as np
 import pytest
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`pytest em_assets_tests/cli --write-snapshots` writes what the commands print now; look at the diff."""
+    parser.addoption("--write-snapshots", action="store_true", help="write the snapshots of the commands' output anew")
+
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

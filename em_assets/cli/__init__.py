@@ -6,21 +6,32 @@ line in `COMMANDS`, in the order in which `em-assets --help` lists them.
 """
 
 import logging
+from typing import Any
 
 import click
 
 from em_assets import __version__
 from em_assets.cli.bringing import fetch, gc, plan, validate
+from em_assets.cli.common import examples, signals_as_exit_codes
+from em_assets.cli.completing import completion
 from em_assets.cli.converting import export, import_tree, ingest
+from em_assets.cli.doctor import doctor
 from em_assets.cli.looking import audit, conflicts, list_datasets, query, show, tags
+from em_assets.cli.pages import catalog
+from em_assets.cli.starting import add, init
+from em_assets.cli.viewing import open_dataset
 
 COMMANDS: tuple[click.Command, ...] = (
+    init,
+    add,
     list_datasets,
     show,
     plan,
     fetch,
     validate,
     gc,
+    open_dataset,
+    catalog,
     query,
     tags,
     conflicts,
@@ -28,21 +39,48 @@ COMMANDS: tuple[click.Command, ...] = (
     ingest,
     export,
     import_tree,
+    doctor,
+    completion,
 )
 
 
-class _InOrder(click.Group):
+class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
+        return list(self.commands)  # in the order of `COMMANDS`, not of the alphabet
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with signals_as_exit_codes():
+            return super().invoke(ctx)
 
 
-@click.group(cls=_InOrder, commands=list(COMMANDS), context_settings={"help_option_names": ["-h", "--help"]})
+HELP = """Public 3-D electron-microscopy data: fetched, proved, catalogued, ready to read.
+
+\b
+Settings, from the environment:
+  EM_ASSETS_STORE     where all is kept: a folder, or s3://bucket/folder; ./store
+  EM_ASSETS_ORIGIN    public, sample (look-alikes, served here), a mirror's folder
+  EM_ASSETS_DATASETS  a further folder of dataset TOML files
+  DAGSTER_HOME        folder of the Dagster instance; else runs are forgotten
+The README lists the others.
+
+Exit codes: 0 done, 1 a run or a blocking check failed, 2 wrong usage or input, 3 a source cannot be reached, 130
+interrupted. Data go to stdout, messages to stderr.
+"""
+
+
+@click.group(
+    cls=_Commands,
+    help=HELP,
+    commands=list(COMMANDS),
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples(
+        "em-assets init em && cd em",
+        "EM_ASSETS_ORIGIN=sample em-assets fetch epfl_hippocampus",
+        "em-assets show epfl_hippocampus",
+    ),
+)
 @click.version_option(__version__, prog_name="em-assets")
 def main() -> None:
-    """Public 3-D electron-microscopy data: fetched, proved, catalogued, ready to read.
-
-    The store is ./store unless EM_ASSETS_STORE names another; EM_ASSETS_ORIGIN chooses public, sample, or a mirror's
-    folder.
-    """
+    """Run one of the commands."""
     # What tifffile mutters about a damaged file on stderr, our own error says in one line.
     logging.getLogger("tifffile").addHandler(logging.NullHandler())

@@ -2,20 +2,20 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from em_assets.cli.common import EXIT_FAILED, as_json, errors_in_words
+from em_assets.cli.common import EXIT_FAILED, as_json, errors_in_words, examples
+from em_assets.cli.completing import dataset_names
 from em_assets.errors import UsageError
-from em_assets.terminal import print_json, show_rows
-
-if TYPE_CHECKING:
-    pass
+from em_assets.terminal import print_json, show_rows, working
 
 
-@click.command(epilog="Example: em-assets plan hemibrain_ng --json")
-@click.argument("dataset")
+@click.command(
+    short_help="What fetching a dataset would take; nothing is fetched.",
+    epilog=examples("em-assets plan hemibrain_ng", "em-assets plan empiar_11759 --json | jq .bytes_to_fetch"),
+)
+@click.argument("dataset", shell_complete=dataset_names)
 @as_json
 @errors_in_words
 def plan(dataset: str, is_json: bool) -> None:
@@ -28,7 +28,9 @@ def plan(dataset: str, is_json: bool) -> None:
     from em_assets.showing import show_plan
 
     known = settings.load()
-    planned = plan_dataset(datasets.get(dataset, known), known)
+    named = datasets.get(dataset, known)
+    with working(f"{dataset}: listing its sources"):
+        planned = plan_dataset(named, known)
     if is_json:
         print_json(planned.document())
     else:
@@ -37,8 +39,15 @@ def plan(dataset: str, is_json: bool) -> None:
         sys.exit(EXIT_FAILED)
 
 
-@click.command(epilog="Example: EM_ASSETS_ORIGIN=sample em-assets fetch epfl_hippocampus u2os_chromatin")
-@click.argument("dataset", nargs=-1, required=True)
+@click.command(
+    short_help="Bring datasets in: raw files, tags, record, volumes, checks.",
+    epilog=examples(
+        "EM_ASSETS_ORIGIN=sample em-assets fetch epfl_hippocampus u2os_chromatin",
+        "em-assets fetch empiar_11759 --from /media/disk/11759",
+        "em-assets fetch empiar_11759 --locked",
+    ),
+)
+@click.argument("dataset", nargs=-1, required=True, shell_complete=dataset_names)
 @click.option(
     "--locked", is_flag=True, help="Only the bytes that the dataset's lock.toml names; differences are errors."
 )
@@ -73,8 +82,11 @@ def fetch(dataset: tuple[str, ...], locked: bool, adopt_from: Path | None, accep
     sys.exit(fetch_datasets(dataset, known, is_json=is_json, locked=locked, adopt_from=folder, accept_gone=accept_gone))
 
 
-@click.command(epilog="Example: em-assets validate epfl_hippocampus --json")
-@click.argument("dataset", required=False)
+@click.command(
+    short_help="Read every byte of the volumes against what was committed.",
+    epilog=examples("em-assets validate", "em-assets validate epfl_hippocampus --json"),
+)
+@click.argument("dataset", required=False, shell_complete=dataset_names)
 @as_json
 @errors_in_words
 def validate(dataset: str | None, is_json: bool) -> None:
@@ -83,15 +95,16 @@ def validate(dataset: str | None, is_json: bool) -> None:
     One row for each file that is missing, changed, or more than there should be; exit code 1 if there is any.
     """
     from em_assets import datasets, settings
-    from em_assets.volumes.validation import validate_volumes
+    from em_assets.volumes.store import volume_names
+    from em_assets.volumes.validation import validate_volume
 
     known = settings.load()
     names = list(datasets.load(known)) if dataset is None else [datasets.get(dataset, known).name]
-    checked = {
-        (name, volume): problems
-        for name in names
-        for volume, problems in validate_volumes(known.volumes_dir(name)).items()
-    }
+    checked: dict[tuple[str, str], list[str]] = {}
+    with working("looking for volumes") as show:
+        for name, volume in [(one, each) for one in names for each in volume_names(known.volumes_dir(one))]:
+            show(f"{name}/{volume}: reading every byte")
+            checked[name, volume] = validate_volume(known.volumes_dir(name) / volume)
     rows = [
         {"dataset": name, "volume": volume, "problem": problem}
         for (name, volume), problems in checked.items()
@@ -105,8 +118,11 @@ def validate(dataset: str | None, is_json: bool) -> None:
         sys.exit(EXIT_FAILED)
 
 
-@click.command(epilog="Example: em-assets gc --remove")
-@click.argument("dataset", nargs=-1)
+@click.command(
+    short_help="Show what nobody needs any more, or remove it.",
+    epilog=examples("em-assets gc", "em-assets gc epfl_hippocampus --quarantine --remove"),
+)
+@click.argument("dataset", nargs=-1, shell_complete=dataset_names)
 @click.option("--dry-run/--remove", default=True, show_default=True, help="Show what there is, or remove it.")
 @click.option("--quarantine", is_flag=True, help="What was quarantined as well.")
 @as_json

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from em_assets.cli.common import as_json, errors_in_words
-from em_assets.terminal import print_json, show_rows, voxels_shown
+from em_assets.cli.common import as_json, errors_in_words, examples
+from em_assets.cli.completing import dataset_names, layout_names, paths
+from em_assets.terminal import print_json, show_rows, voxels_shown, working
 
 if TYPE_CHECKING:
     from em_assets.model import Content
@@ -24,8 +25,14 @@ def _zyx(_: click.Context, __: click.Parameter, value: str | None) -> tuple[floa
     return (z, y, x)
 
 
-@click.command(epilog="Example: em-assets ingest stack.tif stack.ome.zarr --voxel-size-nm 50,8,8")
-@click.argument("src")
+@click.command(
+    short_help="Write a file, folder or URL as a multiscale OME-Zarr.",
+    epilog=examples(
+        "em-assets ingest stack.tif stack.ome.zarr --voxel-size-nm 50,8,8",
+        "em-assets ingest labels.tif labels.ome.zarr --content labels --ome-zarr 0.4",
+    ),
+)
+@click.argument("src", shell_complete=paths)
 @click.argument("dest", type=click.Path(path_type=Path))
 @click.option("--ome-zarr", type=click.Choice(["0.5", "0.4"]), default="0.5", show_default=True)
 @click.option("--voxel-size-nm", callback=_zyx, metavar="Z,Y,X", help="Where the source does not say it.")
@@ -79,9 +86,20 @@ def ingest(
         show_rows([{"field": key, "value": value} for key, value in row.items()])
 
 
-@click.command(epilog="Example: em-assets export visor_bb001 --layout visor --to /data/visor")
-@click.argument("dataset", nargs=-1)
-@click.option("--layout", required=True, help="visor, visor-2025 and others: a wrong name lists them.")
+@click.command(
+    short_help="Write datasets as others expect: cryoET, VISoR, RO-Crate, …",
+    epilog=examples(
+        "em-assets export visor_bb001 --layout visor --to /data/visor",
+        "em-assets export --layout croissant --to s3://bucket/exported --require-licence",
+    ),
+)
+@click.argument("dataset", nargs=-1, shell_complete=dataset_names)
+@click.option(
+    "--layout",
+    required=True,
+    shell_complete=layout_names,
+    help="visor, visor-2025 and others: a wrong name lists them.",
+)
 @click.option("--to", required=True, metavar="DIR|s3://…", help="Where; what others put there stays.")
 @click.option("--resample-isotropic", is_flag=True, help="Where the layout knows cubic voxels only.")
 @click.option("--require-licence", is_flag=True, help="Refuse what nobody says a licence of.")
@@ -105,13 +123,23 @@ def export(
     sys.exit(export_datasets(dataset, known, layout, to, options, is_json=is_json))
 
 
-@click.command("import", epilog="Example: em-assets import /data/VISOR001.vsr --layout visor-2025 --name visor001")
-@click.argument("tree")
-@click.option("--layout", required=True, help="What TREE is in: cryoet, visor, visor-2025.")
+@click.command(
+    "import",
+    short_help="Write the TOML that makes a dataset of a tree in a known layout.",
+    epilog=examples(
+        "em-assets import /data/VISOR001.vsr --layout visor-2025 --name visor001",
+        "em-assets import s3://cryoet-data-portal-public/10001/ --layout cryoet --name cryoet_all --to datasets",
+    ),
+)
+@click.argument("tree", shell_complete=paths)
+@click.option(
+    "--layout", required=True, shell_complete=layout_names, help="What TREE is in: cryoet, visor, visor-2025."
+)
 @click.option("--name", required=True, help="Of the dataset to be.")
 @click.option("--to", type=click.Path(path_type=Path), metavar="DIR", help="Instead of EM_ASSETS_DATASETS.")
+@as_json
 @errors_in_words
-def import_tree(tree: str, layout: str, name: str, to: Path | None) -> None:
+def import_tree(tree: str, layout: str, name: str, to: Path | None, is_json: bool) -> None:
     """Write the TOML file that makes a dataset of TREE, a folder or URL; what it leaves out is said.
 
     `em-assets fetch` then brings it in, with EM_ASSETS_DATASETS naming the file's folder.
@@ -119,4 +147,11 @@ def import_tree(tree: str, layout: str, name: str, to: Path | None) -> None:
     from em_assets import settings
     from em_assets.exporting import import_tree as write_toml
 
-    click.echo(write_toml(tree, layout, name, to, settings.load()))
+    with working(f"looking at {tree}"):
+        path, left_out = write_toml(tree, layout, name, to, settings.load())
+    for finding in left_out:
+        click.echo(f"em-assets: left out: {finding}", err=True)
+    if is_json:
+        print_json({"path": path, "dataset": name, "layout": layout, "left_out": list(left_out)})
+    else:
+        click.echo(path)

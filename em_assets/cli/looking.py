@@ -2,18 +2,17 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from em_assets.cli.common import EXIT_FAILED, as_json, errors_in_words
+from em_assets.cli.common import EXIT_FAILED, as_json, errors_in_words, examples
+from em_assets.cli.completing import dataset_names, paths
 from em_assets.terminal import print_json, show_rows
 
-if TYPE_CHECKING:
-    pass
 
-
-@click.command("list")
+@click.command(
+    "list", epilog=examples("em-assets list", "em-assets list --json | jq -r '.[] | select(.is_fetched).dataset'")
+)
 @as_json
 @errors_in_words
 def list_datasets(is_json: bool) -> None:
@@ -35,8 +34,14 @@ def list_datasets(is_json: bool) -> None:
     show_rows(rows, is_json=is_json)
 
 
-@click.command(epilog="Example: em-assets show epfl_hippocampus --json")
-@click.argument("dataset")
+@click.command(
+    short_help="What is known of a dataset, who says so, and what nobody says.",
+    epilog=examples(
+        "em-assets show epfl_hippocampus",
+        "em-assets show epfl_hippocampus --json | jq '.volumes[0].voxel_size_zyx_nm'",
+    ),
+)
+@click.argument("dataset", shell_complete=dataset_names)
 @as_json
 @errors_in_words
 def show(dataset: str, is_json: bool) -> None:
@@ -55,8 +60,13 @@ def show(dataset: str, is_json: bool) -> None:
         click.echo(f"{dataset} is not fetched yet: em-assets fetch {dataset}", err=True)
 
 
-@click.command(epilog="Example: em-assets tags slice_0000.dm3 --json")
-@click.argument("file")
+@click.command(
+    short_help="Every original tag of a file of any known format.",
+    epilog=examples(
+        "em-assets tags slice_0000.dm3 --json", "em-assets tags https://example.org/image.zarr | grep -i voxel"
+    ),
+)
+@click.argument("file", shell_complete=paths)
 @as_json
 @errors_in_words
 def tags(file: str, is_json: bool) -> None:
@@ -67,8 +77,11 @@ def tags(file: str, is_json: bool) -> None:
     show_rows(found, is_json=is_json)
 
 
-@click.command(epilog="Example: em-assets conflicts empiar_11759 --json")
-@click.argument("dataset", required=False)
+@click.command(
+    short_help="Where sources disagree: both values, why, and the verdict.",
+    epilog=examples("em-assets conflicts", "em-assets conflicts empiar_11759 --json --strict"),
+)
+@click.argument("dataset", required=False, shell_complete=dataset_names)
 @as_json
 @click.option("--strict", is_flag=True, help="Exit code 1 where there is any conflict, settled or not.")
 @errors_in_words
@@ -89,7 +102,10 @@ def conflicts(dataset: str | None, is_json: bool, strict: bool) -> None:
         sys.exit(EXIT_FAILED)
 
 
-@click.command(epilog="Example: em-assets audit claims.json --json --strict")
+@click.command(
+    short_help="Judge somebody's published claims: holds, fails, unknown.",
+    epilog=examples("em-assets audit claims.json", "em-assets audit claims.json --json --strict"),
+)
 @click.argument("claims", metavar="CLAIMS.json", type=click.Path(path_type=Path))
 @as_json
 @click.option("--strict", is_flag=True, help="Exit code 1 where a claim fails.")
@@ -113,7 +129,12 @@ def audit(claims: Path, is_json: bool, strict: bool) -> None:
 
 
 @click.command(
-    epilog='Example: em-assets query "SELECT dataset, volume FROM volumes WHERE voxel_size_z_nm > voxel_size_x_nm"'
+    short_help="Ask the catalog with SQL.",
+    epilog=examples(
+        'em-assets query "SELECT dataset, volume, technique FROM volumes"',
+        'em-assets query "SELECT * FROM anisotropic_volumes" --json',
+        "em-assets query \"SELECT dataset, path, value FROM tags WHERE path ILIKE '%thickness%'\"",
+    ),
 )
 @click.argument("sql")
 @as_json
