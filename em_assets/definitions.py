@@ -31,6 +31,7 @@ def build_defs(settings: Settings = SETTINGS) -> dg.Definitions:
             assets.export,
             assets.catalog,
             assets.metadata_summary,
+            assets.catalog_page,
         ],
         asset_checks=checks.ALL,
         jobs=[automation.dataset_job, automation.observe_job, automation.catalog_job],

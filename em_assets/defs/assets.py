@@ -1,4 +1,4 @@
-"""The graph: source → raw_files → original_tags → claims → record → volume → catalog → metadata_summary.
+"""The graph: source → raw_files → original_tags → claims → record → volume → catalog → metadata_summary, catalog_page.
 
 Bodies fetch arguments, call plain functions and return; each docstring is what the scientist reads in the UI.
 """
@@ -25,6 +25,7 @@ from em_assets.defs.pools import hosts_of, slots
 from em_assets.defs.retrying import retried
 from em_assets.keeping import bring_raw, changing, send_folder, send_raw
 from em_assets.layouts.interface import Options
+from em_assets.page.writing import write_page
 from em_assets.proving import drop_raw
 from em_assets.retention import made_of
 from em_assets.settings import PUBLIC, place
@@ -65,17 +66,30 @@ class Export(dg.Config):
     require_licence: bool = False
 
 
-@dg.observable_source_asset(group_name="acquisition", partitions_def=each_dataset)
-@retried()
-def source(context: dg.OpExecutionContext, platform: AnyPlatform) -> dg.DataVersionsByPartition:
-    """What the archive holds now: a listing and its fingerprint. Nothing is downloaded to learn it."""
-    name = context.partition_key
-    with platform.serving() as origin:
-        seen = observe(
-            platform.dataset(name).sources, origin, patience=Patience.within_limits(platform.settings.transfer)
+@dg.multi_observable_source_asset(  # type: ignore[untyped-decorator]
+    specs=[
+        dg.AssetSpec(
+            "source",
+            description="What the archive holds now: a listing and its fingerprint. Nothing is downloaded to learn it.",
+            group_name="acquisition",
+            kinds={"archive"},
+            owners=OWNERS,
         )
+    ],
+    partitions_def=each_dataset,
+    name="source",
+)
+def source(context: dg.AssetExecutionContext, platform: AnyPlatform) -> Iterator[dg.ObserveResult]:
+    """One asset; declared as several are, since Dagster gives an owner to no other kind of source."""
+    dataset = platform.dataset(context.partition_key)
+    with retried(), platform.serving() as origin:
+        seen = observe(dataset.sources, origin, patience=Patience.within_limits(platform.settings.transfer))
     context.log.info(f"{len(seen.files)} files, fingerprint {seen.fingerprint[:12]}")
-    return dg.DataVersionsByPartition({name: seen.fingerprint})
+    yield dg.ObserveResult(
+        asset_key="source",
+        data_version=dg.DataVersion(seen.fingerprint),
+        metadata=metadata.of_listing(dataset, platform.settings, seen),
+    )
 
 
 @dg.asset(
@@ -97,7 +111,7 @@ def raw_files(
     folder = platform.settings.raw_dir(dataset.name)
     # Only the real archives are shared with others; look-alikes and mirrors are this machine's own.
     hosts = hosts_of(dataset.sources) if platform.settings.origin == PUBLIC else []
-    with slots(context, hosts), platform.serving() as origin:
+    with slots(context, hosts, platform.settings.store), platform.serving() as origin:
         bring_raw(platform.settings, dataset.name)
         with changing(platform.settings, folder):
             held = acquire(
@@ -113,6 +127,7 @@ def raw_files(
             )
             send_raw(platform.settings, dataset.name)
     n_bytes = sum(file.size_bytes for file in held.files)
+    kinds = metadata.kinds((file.path, file.size_bytes) for file in held.files)
     context.log.info(
         f"{len(held.files)} files, {metadata.size(n_bytes)}: {held.fetched} fetched ({held.fetched_bytes} bytes), "
         f"{held.adopted} adopted, {held.referenced} where they lie, {held.kept} already held"
@@ -120,6 +135,7 @@ def raw_files(
     return dg.MaterializeResult(
         data_version=dg.DataVersion(held.fingerprint),
         metadata={
+            **metadata.pictured(metadata.previews(dataset, platform.settings) | {"kinds": kinds}),
             "origin": metadata.origin_badge(platform.settings.origin),
             "files": len(held.files),
             "bytes": n_bytes,
@@ -131,6 +147,7 @@ def raw_files(
             "referenced_files": held.referenced,
             "folder": dg.MetadataValue.path(str(folder)),
             "from": dg.MetadataValue.url(dataset.sources[0].url),
+            **metadata.links(dataset, platform.settings),
         },
     )
 
@@ -161,7 +178,9 @@ def original_tags(context: dg.AssetExecutionContext, platform: AnyPlatform) -> p
             "files": n_files,
             "points": n_points,
             "as_json": dg.MetadataValue.path(str(platform.settings.metadata_dir(context.partition_key) / TAGS_FOLDER)),
+            **metadata.pictured({"tags_of_a_file": metadata.counts(tags["file"].to_pylist())}),
             "first": metadata.markdown_table(tags.column_names, tags[:20].to_pylist()),
+            **metadata.links(dataset, platform.settings),
         }
     )
     return tags
@@ -178,11 +197,14 @@ def original_tags(context: dg.AssetExecutionContext, platform: AnyPlatform) -> p
 @retried()
 def claims(context: dg.AssetExecutionContext, platform: AnyPlatform) -> pa.Table:
     """What files, publisher and earlier looks say of each field, one row a claim, each with where it is said."""
-    found = building.claims(platform.dataset(context.partition_key), platform.settings)
+    dataset = platform.dataset(context.partition_key)
+    found = building.claims(dataset, platform.settings)
     context.log.info(f"{found.num_rows} claims")
     context.add_output_metadata(
         {
             "claims": found.num_rows,
+            **metadata.pictured({"claims_of_a_kind": metadata.counts(found["kind"].to_pylist())}),
+            **metadata.links(dataset, platform.settings),
             "all": metadata.markdown_table(
                 ["volume", "field", "value", "unit", "kind", "said_by", "locator"], found[:100].to_pylist()
             ),
@@ -208,11 +230,13 @@ def record(
     return dg.Output(
         {"record": records, "conflicts": conflicts, "fields": fields, "files": files},
         metadata={
+            **metadata.pictured(metadata.previews(dataset, platform.settings)),
             "volumes": records.num_rows,
             "conflicts": conflicts.num_rows,
             "unknown_fields": n_unknown,
             "record": metadata.turned_table(records.to_pylist(), heading="volume"),
             "disagreements": metadata.markdown_table(conflicts.column_names, conflicts.to_pylist()),
+            **metadata.links(dataset, platform.settings),
         },
     )
 
@@ -223,8 +247,10 @@ def volume(
     context: dg.AssetExecutionContext, platform: AnyPlatform, record: pa.Table
 ) -> dg.Output[list[VolumeToWrite]]:
     """The dataset's volumes as multiscale OME-Zarr: all levels made in one pass, each volume visible once whole."""
+    dataset = platform.dataset(context.partition_key)
     return dg.Output(
-        list(building.volumes_to_write(platform.dataset(context.partition_key), platform.settings, record))
+        list(building.volumes_to_write(dataset, platform.settings, record)),
+        metadata=metadata.links(dataset, platform.settings),
     )
 
 
@@ -235,22 +261,24 @@ def block_index(context: dg.AssetExecutionContext, platform: AnyPlatform) -> dg.
 
     They were taken in the pass that wrote the volume. `em-assets query` knows the rows as `block_index`.
     """
-    settings = platform.settings
-    dataset, folder = platform.dataset(context.partition_key).name, settings.metadata_dir(context.partition_key)
+    settings, dataset = platform.settings, platform.dataset(context.partition_key)
+    folder = settings.metadata_dir(dataset.name)
     with changing(settings, folder):
-        index = write_block_index(dataset, settings)
+        index = write_block_index(dataset.name, settings)
         send_folder(settings, folder)
     context.log.info(f"{index.n_rows} chunks")
     return dg.MaterializeResult(
         metadata={
+            **metadata.pictured(metadata.maps(dataset, settings)),
             "chunks": index.n_rows,
             "file": dg.MetadataValue.path(str(index.path)),
             "volumes": metadata.markdown_table(list(index.volumes[0]) if index.volumes else [], index.volumes),
+            **metadata.links(dataset, settings),
         }
     )
 
 
-@dg.asset(group_name="volumes", owners=OWNERS, partitions_def=each_dataset, deps=[volume])
+@dg.asset(group_name="volumes", kinds={"file"}, owners=OWNERS, partitions_def=each_dataset, deps=[volume])
 @retried()
 def raw_bytes(context: dg.AssetExecutionContext, platform: AnyPlatform) -> dg.MaterializeResult[None]:
     """What became of the raw files' bytes: kept, unless the dataset says `keep_raw = false`.
@@ -265,12 +293,22 @@ def raw_bytes(context: dg.AssetExecutionContext, platform: AnyPlatform) -> dg.Ma
     if not dataset.keep_raw:
         context.log.info("; ".join(retained.reasons) or f"{retained.dropped_bytes} bytes dropped")
     return dg.MaterializeResult(
-        metadata={"dropped_bytes": retained.dropped_bytes, "kept_because": metadata.bullets(retained.reasons)}
+        metadata={
+            "dropped_bytes": retained.dropped_bytes,
+            "kept_because": metadata.bullets(retained.reasons),
+            **metadata.held_bytes(dataset, platform.settings),
+            **metadata.links(dataset, platform.settings),
+        }
     )
 
 
 @dg.asset(
-    group_name="volumes", owners=OWNERS, partitions_def=each_dataset, deps=[record, volume], output_required=False
+    group_name="exports",
+    kinds={"file"},
+    owners=OWNERS,
+    partitions_def=each_dataset,
+    deps=[record, volume],
+    output_required=False,
 )
 def export(context: dg.AssetExecutionContext, platform: AnyPlatform, config: Export) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]  # Dagster reads it, and knows no other
     """The dataset as others expect it: name a layout in the launchpad (cryoet, visor, visor-2025 and others).
@@ -296,6 +334,8 @@ def export(context: dg.AssetExecutionContext, platform: AnyPlatform, config: Exp
             "is_new": done.is_new,
             "refused": metadata.bullets(done.refused),
             "notes": metadata.bullets(done.notes),
+            **metadata.pictured(metadata.previews(dataset, settings)),
+            **metadata.links(dataset, settings),
         }
     )
 
@@ -363,5 +403,28 @@ def metadata_summary(
             "summary": dg.MetadataValue.md(texts[SUMMARY_FILE][:20_000]),
             "categories": dg.MetadataValue.json(categories["summary"]),
             "report": dg.MetadataValue.json(report["summary"]),
+        }
+    )
+
+
+@dg.asset(
+    group_name="catalog", kinds={"html"}, owners=OWNERS, deps=[catalog], automation_condition=follows_its_datasets
+)
+@retried()
+def catalog_page(context: dg.AssetExecutionContext, platform: AnyPlatform) -> dg.MaterializeResult[None]:
+    """The catalog as one HTML page to look at, a card a volume: picture with its scale, record, who says it, conflicts.
+
+    `catalog/index.html` in the store opens in any browser, from the disk as well, and asks for nothing else.
+    """
+    page = write_page(platform.datasets, platform.settings)
+    cards = page.catalogue.cards
+    context.log.info(f"{len(cards)} volumes: {page.address}")
+    return dg.MaterializeResult(
+        metadata={
+            "page": dg.MetadataValue.path(page.address),
+            "url": dg.MetadataValue.url(page.path.as_uri()),
+            "volumes": len(cards),
+            "without_picture": sum(card.picture is None for card in cards),
+            "bytes": page.size_bytes,
         }
     )

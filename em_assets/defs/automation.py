@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import dagster as dg
 
+from em_assets.defs import metadata
 from em_assets.defs.losses import losses
 from em_assets.defs.partitions import SETTINGS
 from em_assets.defs.platform import Platform
@@ -19,7 +20,7 @@ from em_assets.defs.sweeping import sweep
 from em_assets.errors import EMAssetsError
 from em_assets.keeping import bring
 from em_assets.settings import PUBLIC, SAMPLE
-from em_assets.sources import observe, read_fingerprint
+from em_assets.sources import Observation, observe, read_fingerprint
 from em_assets.sources.origins import Origin
 from em_assets.sources.wire import Patience
 
@@ -55,9 +56,11 @@ def _at_most(hours: float) -> dict[str, str]:
 
 CATALOG_TAGS = _at_most(hours=1)
 
+OF_ALL_DATASETS = ("catalog", "metadata_summary", "catalog_page")
+
 dataset_job = dg.define_asset_job(
     "build_dataset",
-    selection=dg.AssetSelection.all() - dg.AssetSelection.assets("source", "catalog", "metadata_summary", "export"),
+    selection=dg.AssetSelection.all() - dg.AssetSelection.assets("source", *OF_ALL_DATASETS, "export"),
     description="Everything that belongs to one dataset: raw files, tags, claims, record, volumes and their checks.",
     tags=_at_most(hours=24),
 )
@@ -69,7 +72,7 @@ observe_job = dg.define_asset_job(
 )
 catalog_job = dg.define_asset_job(
     "build_catalog",
-    selection=dg.AssetSelection.assets("catalog", "metadata_summary"),
+    selection=dg.AssetSelection.assets(*OF_ALL_DATASETS),
     description="The consolidated tables, from whatever datasets exist.",
     tags=CATALOG_TAGS,
 )
@@ -122,13 +125,13 @@ def source_changes(context: dg.SensorEvaluationContext, platform: dg.ResourcePar
             if time.monotonic() > ends_at:
                 context.log.warning(f"{name} and those after it are looked at in the next tick: the archives are slow")
                 break
-            fingerprint = _fingerprint(context, platform, name, origin)
-            if fingerprint is None:
+            found = _observed(context, platform, name, origin)
+            if found is None:
                 continue
-            if seen.get(name) != fingerprint:
-                events.append(observation(name, fingerprint))
-                seen[name] = fingerprint
-            request = _request(context.instance, platform, name, fingerprint)
+            if seen.get(name) != found.fingerprint:
+                events.append(_event(platform, name, found))
+                seen[name] = found.fingerprint
+            request = _request(context.instance, platform, name, found.fingerprint)
             requests.extend([request] if request else [])
         else:
             name = ""
@@ -141,15 +144,17 @@ def source_changes(context: dg.SensorEvaluationContext, platform: dg.ResourcePar
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Marks runs whose process is gone as failed, and frees their pool slots; it asks for no run.",
 )
-def gone_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+def gone_runs(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]) -> dg.SkipReason:
     """Look whether every run that has begun still has its process: a dead one keeps others in the queue."""
-    n_gone = sweep(context.instance, context.log.warning)
+    n_gone = sweep(context.instance, context.log.warning, platform.settings.store)
     return dg.SkipReason(f"{n_gone} runs were gone" if n_gone else "every run that has begun has its process")
 
 
-def observation(name: str, fingerprint: str) -> dg.AssetObservation:
-    """The event that shows a source's version in the UI."""
-    return dg.AssetObservation(asset_key="source", partition=name, tags={"dagster/data_version": fingerprint})
+def _event(platform: Platform, name: str, found: Observation) -> dg.AssetObservation:
+    """The event that shows a source's version in the UI, as a run of `source` leaves it."""
+    said = metadata.of_listing(platform.datasets[name], platform.settings, found)
+    tags = {"dagster/data_version": found.fingerprint}
+    return dg.AssetObservation(asset_key="source", partition=name, tags=tags, metadata=said)
 
 
 daily_catalog = dg.ScheduleDefinition(
@@ -178,7 +183,7 @@ def weekly_observation(
 
 catalog_follows = dg.AutomationConditionSensorDefinition(
     "catalog_follows",
-    target=dg.AssetSelection.assets("catalog", "metadata_summary"),
+    target=dg.AssetSelection.assets(*OF_ALL_DATASETS),
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=min(TICK_S, 30),
     description="Consolidates the catalog when one of its datasets was made again.",
@@ -205,7 +210,7 @@ def _is_watched(instance: dg.DagsterInstance, platform: Platform, name: str) -> 
     )
 
 
-def _fingerprint(context: dg.SensorEvaluationContext, platform: Platform, name: str, origin: Origin) -> str | None:
+def _observed(context: dg.SensorEvaluationContext, platform: Platform, name: str, origin: Origin) -> Observation | None:
     """What a watched source says now; None, and a line in the tick's log, where it or what is held cannot be asked."""
     patience = Patience.within_limits(platform.settings.transfer)
     patience = replace(patience, tries=2, listing_s=min(patience.listing_s, ANSWER_S)).within(ANSWER_S)
@@ -213,7 +218,7 @@ def _fingerprint(context: dg.SensorEvaluationContext, platform: Platform, name: 
         bring(platform.settings, name)
         if not _is_watched(context.instance, platform, name):
             return None
-        return observe(platform.datasets[name].sources, origin, patience=patience).fingerprint
+        return observe(platform.datasets[name].sources, origin, patience=patience)
     except (EMAssetsError, OSError) as error:
         context.log.warning(f"{name}: not observed: {error}")
         return None

@@ -34,7 +34,7 @@ def instance(settings: Settings, say: Callable[[str], None] | None = None) -> It
         kept.get_asset_keys()
         kept.all_instigator_state()
     with kept:
-        sweep(kept, say or _on_stderr)
+        sweep(kept, say or _on_stderr, settings.store)
         yield kept
 
 

@@ -16,12 +16,11 @@ from em_assets.catalog import schemas, tables
 from em_assets.catalog.dumps import write_dumps
 from em_assets.catalog.schemas import TableSchema
 from em_assets.defs import metadata
+from em_assets.defs.pictures import of_volume
 from em_assets.defs.retrying import retried
 from em_assets.defs.turns import turn
 from em_assets.keeping import bring_folder, changing, send_folder
 from em_assets.settings import Settings
-from em_assets.volumes.preview import preview_of
-from em_assets.volumes.reading import open_committed
 from em_assets.volumes.staging import sweep
 from em_assets.volumes.store import CommittedVolume, committed_volumes
 
@@ -88,16 +87,16 @@ class ZarrVolumes(dg.IOManager):
             committed = {volume.name: self._commit(context, volume) for volume in obj}
         if not obj:  # their raw bytes were dropped after they were written
             committed = committed_volumes(self._settings.volumes_dir(context.partition_key))
-        pictures = {f"preview_{name}": metadata.picture(preview(volume)) for name, volume in committed.items()}
+        pictures = {f"preview_{name}": of_volume(volume) for name, volume in committed.items()}
         context.add_output_metadata(
             {
+                **metadata.pictured(pictures),
                 "origin": metadata.origin_badge(self._settings.origin),
                 "folder": dg.MetadataValue.path(str(self._settings.volumes_dir(context.partition_key))),
                 "volumes": len(committed),
                 "written": sum(volume.is_new for volume in committed.values()),
                 "bytes": sum(volume.commit.size_bytes for volume in committed.values()),
                 "levels": metadata.markdown_table(_COLUMNS, [_row(name, volume) for name, volume in committed.items()]),
-                **pictures,
             }
         )
 
@@ -119,11 +118,6 @@ _COLUMNS = ("volume", "shape_zyx", "dtype", "n_levels", "chunk_shape", "shard_sh
 def _work(context: dg.OutputContext) -> str:
     """Name of what is being written, for the turn: an asset, and the partition where it has any."""
     return ".".join([*context.asset_key.path, *([context.partition_key] if context.has_partition_key else [])])
-
-
-def preview(volume: CommittedVolume) -> bytes:
-    """PNG of a committed volume's middle planes."""
-    return preview_of(open_committed(volume), volume.commit.content)
 
 
 def _row(name: str, volume: CommittedVolume) -> dict[str, object]:

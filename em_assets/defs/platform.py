@@ -8,7 +8,7 @@ import dagster as dg
 
 from em_assets import sample
 from em_assets.datasets import Dataset
-from em_assets.defs.processes import PROCESS_TAG, this_process
+from em_assets.defs.processes import PROCESS_TAG, holding
 from em_assets.errors import RegistryError
 from em_assets.keeping import bring
 from em_assets.settings import Settings, claim_store
@@ -60,8 +60,10 @@ def platform_resource(platform: Platform) -> dg.ResourceDefinition:
     @dg.resource(description="The store, its origin and the registry.")
     def given(context: dg.InitResourceContext) -> Platform:
         run, instance = context.run, context.instance
-        if run is not None and instance is not None and PROCESS_TAG not in run.tags:
-            instance.add_run_tags(run.run_id, {PROCESS_TAG: str(this_process())})
+        if run is not None and instance is not None:
+            worker = str(holding(platform.settings.store))
+            if run.tags.get(PROCESS_TAG) != worker:
+                instance.add_run_tags(run.run_id, {PROCESS_TAG: worker})
         return platform
 
     return given

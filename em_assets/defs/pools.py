@@ -8,6 +8,7 @@ Concurrency, and a person changes them there (`dagster instance concurrency set 
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import dagster as dg
@@ -27,9 +28,10 @@ def hosts_of(sources: Iterable[Source]) -> list[str]:
 
 
 @contextmanager
-def slots(context: dg.AssetExecutionContext, hosts: Iterable[str]) -> Iterator[None]:
+def slots(context: dg.AssetExecutionContext, hosts: Iterable[str], store: Path | None = None) -> Iterator[None]:
     """Hold one slot of each host's pool; `concurrency.pools.default_limit` of dagster.yaml is the size of a new pool.
 
+    Who waits sweeps up after runs that died, with a store also after those of other containers that share it.
     An instance that is forgotten with its process has no pools, and nobody to share a host with.
     """
     storage = context.instance.event_log_storage
@@ -39,13 +41,13 @@ def slots(context: dg.AssetExecutionContext, hosts: Iterable[str]) -> Iterator[N
         return
     try:
         for host in sorted(hosts):  # in one order for all, so that no two wait for each other
-            _wait_for_slot(context, host, step)
+            _wait_for_slot(context, host, step, store)
         yield
     finally:
         storage.free_concurrency_slot_for_step(context.run.run_id, step)
 
 
-def _wait_for_slot(context: dg.AssetExecutionContext, host: str, step: str) -> None:
+def _wait_for_slot(context: dg.AssetExecutionContext, host: str, step: str, store: Path | None) -> None:
     storage = context.instance.event_log_storage
     if host not in {pool.name for pool in storage.get_pool_limits()}:
         # Only a new one: a limit that a person has set would become the default again.
@@ -57,7 +59,7 @@ def _wait_for_slot(context: dg.AssetExecutionContext, host: str, step: str) -> N
         now = time.monotonic()
         if now - swept_at > SWEPT_EVERY_S:
             swept_at = now
-            sweep(context.instance, context.log.warning)
+            sweep(context.instance, context.log.warning, store)
             continue
         if now - said_at > SAID_EVERY_S:
             said_at = now

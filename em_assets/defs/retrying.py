@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import dagster as dg
+from sqlalchemy.exc import OperationalError
 
 from em_assets.errors import SourceError
 
@@ -66,4 +67,6 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def _passes(error: BaseException) -> bool:
     if isinstance(error, sqlite3.OperationalError):
         return "locked" in str(error)
+    if isinstance(error, OperationalError):  # of the instance's database: restarted, full of connections, a deadlock
+        return not isinstance(error.orig, sqlite3.Error)
     return isinstance(error, TimeoutError) or (isinstance(error, OSError) and error.errno in PASSING_ERRNOS)

@@ -95,13 +95,30 @@ def run_datasets(
         result = job.execute_in_process(
             partition_key=name, instance=instance, raise_on_error=False, run_config=config, tags=_tags()
         )
+        _go_on_unless_interrupted(result)
         yield _outcome(name, result)
 
 
 def run_catalog(defs: dg.Definitions, instance: dg.DagsterInstance) -> bool:
     """Consolidate the catalog from whatever datasets exist; whether that worked."""
     job = defs.resolve_job_def(catalog_job.name)
-    return job.execute_in_process(instance=instance, raise_on_error=False, run_config=QUIET, tags=_tags()).success
+    result = job.execute_in_process(instance=instance, raise_on_error=False, run_config=QUIET, tags=_tags())
+    _go_on_unless_interrupted(result)
+    return result.success
+
+
+def _go_on_unless_interrupted(result: dg.ExecuteInProcessResult) -> None:
+    """Hand a Ctrl-C on: Dagster takes it for a step that failed, and the next datasets would still be fetched.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        A step was interrupted.
+    """
+    interruption = dg.DagsterExecutionInterruptedError.__name__
+    errors = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
+    if any(error is not None and error.cls_name == interruption for error in errors):
+        raise KeyboardInterrupt
 
 
 def _tags() -> dict[str, str]:

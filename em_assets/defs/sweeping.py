@@ -6,10 +6,11 @@ process that is gone. Files are no matter here: their locks end with the process
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import dagster as dg
 
-from em_assets.defs.processes import PROCESS_TAG, Worker, worker_of
+from em_assets.defs.processes import PROCESS_TAG, Worker, sweep_locks, worker_of
 
 OURS = frozenset({"build_dataset", "observe_sources", "build_catalog"})
 """Jobs of ours; a run of Dagster's own asset job is known by the assets that it makes."""
@@ -25,24 +26,29 @@ _BEFORE_ITS_END = [
 ]
 
 
-def sweep(instance: dg.DagsterInstance, say: Callable[[str], None]) -> int:
-    """Mark the runs whose process is gone as failed, and free the pool slots of runs that are over; how many runs."""
-    gone = list(gone_runs(instance))
+def sweep(instance: dg.DagsterInstance, say: Callable[[str], None], store: Path | None = None) -> int:
+    """Mark the runs whose process is gone as failed, and free the pool slots of runs that are over; how many runs.
+
+    With a store, processes of other containers that share it are known to be gone too.
+    """
+    gone = list(gone_runs(instance, store))
     for run, why in gone:
         partition = run.tags.get("dagster/partition", "")
         say(f"run {run.run_id[:8]} {partition}: {why}")
         _end(instance, run, why)
     _free_slots(instance)
+    if store:
+        sweep_locks(store)
     return len(gone)
 
 
-def gone_runs(instance: dg.DagsterInstance) -> Iterator[tuple[dg.DagsterRun, str]]:
+def gone_runs(instance: dg.DagsterInstance, store: Path | None = None) -> Iterator[tuple[dg.DagsterRun, str]]:
     """The runs that look alive and whose process is gone, and why one knows."""
     for record in instance.get_run_records(dg.RunsFilter(statuses=_BEFORE_ITS_END)):
         run = record.dagster_run
         tag = run.tags.get(PROCESS_TAG)
         worker = worker_of(tag) if tag else None
-        if worker and worker.is_gone:
+        if worker and (worker.is_gone or (store and worker.has_let_go(store))):
             yield run, _in_words(worker)
         elif tag is None and _is_ours(run) and record.start_time and time.time() - record.start_time > UNTAGGED_S:
             yield run, "its process was killed before it said which one it is"

@@ -32,7 +32,7 @@ from em_assets.sources.transfer import file_sha256
 
 SETTINGS = load()
 KEPT = "sample_sources"
-SKIPPED = {KEPT, ".hosts"}
+SKIPPED = {KEPT, ".hosts", ".workers"}
 WATCHED = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.link", "os.symlink", "sqlite3.connect"}
 UNFINISHED = ("NOT_STARTED", "STARTING", "STARTED", "CANCELING")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from running_dagster import Home
 
-from em_assets.datasets import builtin_names
+from em_assets.datasets import demo_names
 
 MATERIALIZE = ("dagster", "asset", "materialize", "-m", "em_assets.definitions", "--select", "*", "--partition")
 
@@ -36,7 +36,7 @@ def test_the_module_may_be_named_in_the_environment_instead(home: Home) -> None:
 @pytest.fixture(scope="module")
 def demo(home: Home) -> subprocess.CompletedProcess[str]:
     """What `make demo` prints."""
-    return home.run("em-assets", "fetch", *builtin_names())
+    return home.run("em-assets", "fetch", *demo_names())
 
 
 # dataset, volumes, and words of each volume's row, as the README's first table shows them
@@ -51,7 +51,7 @@ ROWS = {
 }
 
 
-@pytest.mark.parametrize("dataset", builtin_names())
+@pytest.mark.parametrize("dataset", demo_names())
 def test_the_demo_prints_what_each_dataset_is(demo: subprocess.CompletedProcess[str], dataset: str) -> None:
     assert demo.returncode == 0, demo.stderr[-3000:]
     n_volumes, words = ROWS[dataset]
@@ -60,8 +60,14 @@ def test_the_demo_prints_what_each_dataset_is(demo: subprocess.CompletedProcess[
     assert [word for row in rows for word in words if word not in row] == []
 
 
+def test_the_demo_ends_with_a_page_of_all_volumes(demo: subprocess.CompletedProcess[str], home: Home) -> None:
+    page = home.store / "catalog/index.html"
+    assert f"page: {page}" in demo.stderr
+    assert page.read_text().count("data:image/png;base64,") == sum(n for n, _ in ROWS.values())
+
+
 def test_a_second_demo_fetches_nothing_and_says_so(home: Home, demo: subprocess.CompletedProcess[str]) -> None:
-    again = home.run("em-assets", "fetch", *builtin_names())
+    again = home.run("em-assets", "fetch", *demo_names())
     assert again.returncode == 0
     assert "Nothing fetched" in again.stdout
     assert "written\n" not in again.stderr.replace("already written", "")

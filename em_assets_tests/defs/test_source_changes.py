@@ -200,7 +200,7 @@ def test_a_run_that_was_killed_does_not_keep_the_next_from_starting(
     instance.report_dagster_event(begun, killed.run_id)
     change(tmp_path, "one")
     assert tick(platform, instance) == []
-    gone_runs(dg.build_sensor_context(instance=instance))
+    gone_runs(dg.build_sensor_context(instance=instance, resources={"platform": platform}))
     assert [request.partition_key for request in tick(platform, instance)] == ["one"]
 
 

@@ -76,6 +76,7 @@ def test_a_store_in_a_bucket_is_like_one_on_a_disk_and_outlives_its_working_copy
         assert settings.remote is not None
         assert (settings.remote / str(row["url"]) / "zarr.json").is_file()
         assert chunks["n"] == 4
+        assert b"data:image/png" in (settings.remote / "catalog/index.html").read_bytes()
         (shown,) = told("show", NAME)
         assert [volume["url"] for volume in shown["volumes"]] == [row["url"]]
         assert told("validate", NAME) == told("conflicts", NAME) == told("gc") == []

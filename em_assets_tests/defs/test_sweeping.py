@@ -5,7 +5,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import dagster as dg
 import pytest
@@ -13,7 +15,16 @@ from running_dagster import REPOSITORY
 
 from em_assets.defs.automation import catalog_job, dataset_job, observe_job
 from em_assets.defs.pools import hosts_of, slots
-from em_assets.defs.processes import PROCESS_TAG, Worker, this_process, worker_of
+from em_assets.defs.processes import (
+    FOLDER,
+    OF_ONE_MACHINE,
+    PROCESS_TAG,
+    Worker,
+    holding,
+    sweep_locks,
+    this_process,
+    worker_of,
+)
 from em_assets.defs.sweeping import sweep
 from em_assets.model import Source
 
@@ -126,6 +137,86 @@ def test_who_waits_for_a_slot_does_not_wait_for_a_process_that_is_gone(instance:
     assert done.asset_materializations_for_node("raw_files")[0].metadata["by_me"].value is True
     assert status(instance, gone) == dg.DagsterRunStatus.FAILURE
     assert instance.event_log_storage.get_concurrency_run_ids() == set()
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from em_assets.defs.processes import holding
+print(holding(Path(sys.argv[1])), flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def in_a_container(store: Path) -> Iterator[tuple[subprocess.Popen[str], Worker]]:
+    """A process that works on runs in a namespace of processes of its own, and shares the store."""
+    unshare = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this system lets nobody here make a process namespace")
+    with subprocess.Popen(
+        [*unshare, sys.executable, "-c", HOLDER, str(store)],
+        cwd=REPOSITORY,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as container:
+        assert container.stdout is not None
+        worker = worker_of(container.stdout.readline().strip())
+        assert worker is not None
+        yield container, worker
+        container.kill()
+
+
+def test_a_run_of_a_container_that_is_gone_is_swept_through_the_store(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    """A code location that was started anew is another container, with other processes: only the store tells."""
+    store = tmp_path / "store"
+    with in_a_container(store) as (container, worker):
+        run = started(instance, worker)
+        assert worker.namespace != this_process().namespace
+        assert sweep(instance, print, store) == 0
+        container.kill()
+        container.wait()
+        assert not worker.is_gone  # which nobody can see from here
+        assert sweep(instance, print) == 0
+        assert sweep(instance, print, tmp_path / "another_store") == 0
+        assert sweep(instance, print, store) == 1
+    assert status(instance, run) == dg.DagsterRunStatus.FAILURE
+
+
+def test_a_copy_of_a_store_says_nothing_of_who_works_on_it(tmp_path: Path) -> None:
+    mine = holding(tmp_path / "store")
+    shutil.copytree(tmp_path / "store", tmp_path / "copy")
+    assert not mine.has_let_go(tmp_path / "store")
+    assert not mine.has_let_go(tmp_path / "copy")
+
+
+@pytest.mark.parametrize("disk", [None, "/dev/shm"], ids=["a disk", "memory"])
+def test_after_a_restart_only_a_disk_of_one_machine_proves_an_end(disk: str | None) -> None:
+    """The file as a process of the boot before would have left it."""
+    with TemporaryDirectory(dir=disk) as name:
+        store = Path(name)
+        before = holding(store)._replace(boot="0" * 36)
+        path = store / FOLDER / before.file_name
+        path.touch()
+        kind = subprocess.run(
+            ["df", "--output=fstype", name], capture_output=True, text=True, check=True
+        ).stdout.split()
+        before = before._replace(proof=str(path.stat().st_ino))
+        assert before.has_let_go(store) is (kind[-1] in OF_ONE_MACHINE)
+
+
+def test_files_of_the_dead_are_removed_in_time_and_of_the_living_never(tmp_path: Path) -> None:
+    mine = holding(tmp_path)
+    folder = tmp_path / FOLDER
+    for name in ("old", "new"):
+        (folder / name).touch()
+    for name in ("old", mine.file_name):
+        os.utime(folder / name, (0, 0))
+    sweep_locks(tmp_path)
+    assert {path.name for path in folder.iterdir()} == {"new", mine.file_name}
 
 
 def test_a_limit_that_a_person_has_set_stays(instance: dg.DagsterInstance) -> None:
