@@ -1,6 +1,6 @@
 # em_assets: `make` lists the targets. Everything runs from ./.venv, made from the lock files by plain pip.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-torch torch-requirement ui live soak bench bench-scale bench-torch lint types format schema lock clean
+.PHONY: help demo test test-torch torch-requirement ui docs live soak bench bench-scale bench-torch lint types format schema lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -16,7 +16,8 @@ ifneq ($(ORIGIN),)
 export EM_ASSETS_ORIGIN := $(ORIGIN)
 endif
 
-DATASETS := $(sort $(basename $(notdir $(wildcard em_assets/datasets/*.toml))))
+# Those whose TOML file says `demo = true`.
+DEMO := $(sort $(basename $(notdir $(shell grep -l "^demo = true" em_assets/datasets/*.toml))))
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -36,7 +37,7 @@ help: ## this list
 	touch $@
 
 demo: .venv/.runtime ## the whole graph for the seven sample datasets, through Dagster, into ./store
-	EM_ASSETS_ORIGIN=sample $(BIN)/em-assets fetch $(DATASETS)
+	EM_ASSETS_ORIGIN=sample $(BIN)/em-assets fetch $(DEMO)
 
 ui: .venv/.runtime ## Dagster's UI on the same home and store: make ui [ORIGIN=public STORE=folder]
 	$(BIN)/python -m em_assets.defs.home
@@ -71,6 +72,10 @@ format: .venv/.dev ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: .venv/.dev ## these pages as a site that needs no network, into ./site; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "$(CURDIR)/site/index.html"
+
 schema: .venv/.dev ## JSON Schema and pages of the models and tables, into ./schema [REWRITE=1: replace this version]
 	$(BIN)/python -m em_assets.schema $(if $(REWRITE),--rewrite)
 
@@ -96,8 +101,10 @@ soak: .venv/.dev ## the long campaigns
 lock: ## resolve the lock files anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-emit-index-url \
 	  --no-annotate --no-strip-extras --custom-compile-command 'make lock' pyproject.toml -o requirements-dev.lock
-	uv pip compile --quiet --universal --python-version 3.11 --extra sample --generate-hashes --no-emit-index-url \
+	uv pip compile --quiet --universal --python-version 3.11 --extra sample --extra viewer --generate-hashes --no-emit-index-url \
 	  --no-annotate --no-strip-extras --custom-compile-command 'make lock' -c requirements-dev.lock pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --extra sample --extra deploy --generate-hashes --no-emit-index-url \
+	  --no-annotate --no-strip-extras --custom-compile-command 'make lock' -c requirements-dev.lock pyproject.toml -o requirements-deploy.lock
 
 clean: ## forget the environment, the store and what Dagster kept
 	rm -rf .venv .venv-torch store storage history logs schedules .telemetry .logs_queue

@@ -30,12 +30,13 @@ STREET = [
     {"auditing", "building", "independent", "schema"},
     {"layouts"},
     {"checking", "inspecting", "judging"},
-    {"proving"},
+    {"page", "proving"},
     {"sample"},
     {"defs"},
     {"definitions"},
     {"terminal"},
-    {"collecting", "exporting", "fetching", "planning", "showing"},
+    {"adding", "collecting", "exporting", "fetching", "planning", "showing", "starting", "viewing"},
+    {"doctor"},
     {"cli"},
 ]
 STAGE = {room: stage for stage, rooms in enumerate(STREET) for room in rooms}
