@@ -103,7 +103,7 @@ lock: ## resolve the lock files anew (needs uv)
 	  --no-annotate --no-strip-extras --custom-compile-command 'make lock' pyproject.toml -o requirements-dev.lock
 	uv pip compile --quiet --universal --python-version 3.11 --extra sample --extra viewer --generate-hashes --no-emit-index-url \
 	  --no-annotate --no-strip-extras --custom-compile-command 'make lock' -c requirements-dev.lock pyproject.toml -o requirements.lock
-	uv pip compile --quiet --universal --python-version 3.11 --extra sample --extra deploy --generate-hashes --no-emit-index-url \
+	uv pip compile --quiet --universal --python-version 3.11 --extra sample --extra viewer --extra deploy --generate-hashes --no-emit-index-url \
 	  --no-annotate --no-strip-extras --custom-compile-command 'make lock' -c requirements-dev.lock pyproject.toml -o requirements-deploy.lock
 
 clean: ## forget the environment, the store and what Dagster kept

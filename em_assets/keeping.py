@@ -1,21 +1,26 @@
-"""What a store in a bucket has on this disk: brought before it is read, sent once it is written.
+"""What a store in a bucket has on this disk: brought before it is read, sent once it is written; and whose turn it is.
 
-Of a store on a disk nothing is brought or sent: every function here returns at once.
+Of a store on a disk nothing is brought or sent: those functions return at once.
+
+A turn is held on a file under `.turns` by the system's lock, which ends with the process that holds it, however that
+dies: nobody waits for a process that is gone. Other machines do not see it where the store is in a bucket.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from em_assets.settings import Settings
 from em_assets.sources.cutout import STAGING_PREFIX
 from em_assets.sources.manifest import DROPPED, FILES, JOURNAL, LOCK, MANIFEST, OLD
-from em_assets.sources.partial import PARTIAL
+from em_assets.sources.partial import PARTIAL, writable
 from em_assets.volumes.folders import Folder, folder_names
 
 STAYS = (OLD, JOURNAL)
 """What of a dataset's raw folder is this machine's own business."""
+
+TURNS = ".turns"
 
 PASSING = re.compile(rf"{PARTIAL.pattern}|{re.escape(STAGING_PREFIX)}.*")
 """Names below it of what is still arriving."""
@@ -51,6 +56,32 @@ def send_raw(settings: Settings, name: str) -> None:
     """The same to the bucket, the manifest last; links to files that lie elsewhere stay links on this machine."""
     if settings.working_copy:
         settings.working_copy.push(_unit(settings, settings.raw_dir(name)), MANIFEST, STAYS, PASSING)
+
+
+@contextmanager
+def turn(settings: Settings, what: str, log: Callable[[str], None] = lambda line: None) -> Iterator[None]:
+    """Hold the turn to write `what`: an asset and its partition, or `catalog`; waiting is said once.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    folder = settings.store / TURNS
+    with writable(folder, "turns to write"):
+        folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / f"{what}.lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        log(f"waiting for another run, which is writing {what}")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

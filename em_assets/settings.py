@@ -148,20 +148,28 @@ class Settings:
         return (self.remote or self.store) / "volumes" / dataset
 
 
-def load(environ: Mapping[str, str] | None = None) -> Settings:
+def load(environ: Mapping[str, str] | None = None, *, asks_bucket: bool = True) -> Settings:
     """Settings from the environment.
+
+    Parameters
+    ----------
+    asks_bucket
+        Whether a store in a bucket may be asked which origin it was filled from, where no variable and no file of its
+        working copy says so: it may not answer for minutes. Without asking, the origin is the public one then.
 
     Raises
     ------
     SettingsError
         A variable has a value that cannot be used.
+    SourceUnreachableError
+        The store is in a bucket that does not answer.
     """
     env = os.environ if environ is None else environ
     store, remote = _store(env.get("EM_ASSETS_STORE") or "./store", env)
     return Settings(
         store=store,
         remote=remote,
-        origin=_origin(env.get("EM_ASSETS_ORIGIN"), store, remote),
+        origin=_origin(env.get("EM_ASSETS_ORIGIN"), store, remote if asks_bucket else None),
         datasets=_folder("EM_ASSETS_DATASETS", env.get("EM_ASSETS_DATASETS")),
         ome_zarr=_ome_zarr(env.get("EM_ASSETS_OME_ZARR") or "0.5"),
         codec=codec(env),

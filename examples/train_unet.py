@@ -175,6 +175,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("prediction.ome.zarr"))
     given = parser.parse_args()
+    if bool(given.em) != bool(given.labels):
+        parser.error("--em and --labels belong together: name both, or neither")
     torch.manual_seed(given.seed)
     if given.data:
         folder = given.out.absolute().with_name("fib25")

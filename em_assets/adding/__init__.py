@@ -104,7 +104,6 @@ def add(
             found,
             heard,
             title=heard.title or dataset,
-            include=tuple(include) or ALL,
             max_bytes=max_bytes or DEFAULT_MAX_BYTES,
             is_everywhere=_is_served_everywhere(place.url, settings),
         )
@@ -188,7 +187,7 @@ def _write(path: Path, text: str) -> None:
 
 def _remarks(place: Place, found: Found, heard: Heard) -> Iterator[str]:
     if not found.is_all:
-        yield f"{found.url}: not everything was listed; narrow it with --include, or name a folder inside"
+        yield f"{place.url}: not everything was listed; narrow it with --include, or name a folder inside"
     if place.archive is not None and not heard.record_urls:
         yield f"no record of the archive at {' or '.join(place.record_urls)}"
     if heard.doubtful:

@@ -74,6 +74,8 @@ class Found(NamedTuple):
     ----------
     url
         Of the file or folder that holds it, which may lie deeper than the address that was asked for.
+    include
+        Globs below `url` that the files were chosen by; `**` where all that is there is meant.
     format
         Name in `FORMATS`.
     paths
@@ -94,6 +96,7 @@ class Found(NamedTuple):
     format: str
     paths: tuple[str, ...] = ()
     others: Mapping[str, int] = {}
+    include: tuple[str, ...] = ("**",)
     is_listable: bool = True
     is_all: bool = True
     volume: Remote | None = None
@@ -119,7 +122,8 @@ def look(url: str, include: Sequence[str], origin: Origin, patience: Patience) -
     """
     documents = _documents(url, origin, patience)
     if documents:
-        return _marked(url, documents, origin, patience)
+        found = _marked(url, documents, origin, patience)
+        return found._replace(include=tuple(include)) if found.url.rstrip("/") == url.rstrip("/") else found
     if not url.endswith("/") and not _is_bucket(url):
         single = _single(url, origin, patience)
         if single is not None:
@@ -231,6 +235,10 @@ def _format_by(head: bytes, name: str) -> str | None:
     return next((format.NAME for format in FORMATS.values() if format.matches(head, name)), None)
 
 
+class _TimeIsUpError(SourceUnreachableError):
+    """A listing took too long."""
+
+
 class _Tree:
     """What lies below a folder, as far as the bounds allow: files, and folders that a marker makes one thing."""
 
@@ -239,27 +247,40 @@ class _Tree:
         self.files: list[str] = []
         self.marked: list[str] = []
         self.is_all = True
-        self._wanted, self._origin, self._patience = wanted, origin, patience
+        self.wanted = wanted
+        self._origin, self._patience = origin, patience
         self._markers = {marker for format in FORMATS.values() for marker in format.MARKERS}
 
     def walk(self) -> None:
-        """List folder by folder, the nearest first; below a marked folder nothing is looked at."""
+        """List folder by folder, the nearest first; below a marked folder nothing is looked at.
+
+        Raises
+        ------
+        SourceError
+            A folder cannot be listed, or the time was used up before anything was found.
+        """
         until = time.monotonic() + LOOK_S
         pending, n_folders = [""], 0
         while pending and n_folders < MOST_FOLDERS and len(self.files) < MOST_NAMES:
             folder = pending.pop(0)
             n_folders += 1
-            names = _names(below(self.url, folder), self._origin, self._patience, until - time.monotonic())
+            try:
+                names = _names(below(self.url, folder), self._origin, self._patience, until - time.monotonic())
+            except _TimeIsUpError:
+                if not self.files and not self.marked:
+                    raise
+                self.is_all = False
+                return
             if folder and self._markers.intersection(names):
                 self.marked.append(folder)
                 continue
-            self.files += [path for name in names if (path := folder + name) in self._wanted and not name.endswith("/")]
+            self.files += [path for name in names if (path := folder + name) in self.wanted and not name.endswith("/")]
             pending += self._folders(folder, names)
         self.is_all = self.is_all and not pending
 
     def _folders(self, folder: str, names: Sequence[str]) -> Iterator[str]:
         for name in names:
-            if name.endswith("/") and self._wanted.may_hold(folder + name):
+            if name.endswith("/") and self.wanted.may_hold(folder + name):
                 if folder.count("/") < MOST_DEPTH:
                     yield folder + name
                 else:
@@ -271,9 +292,13 @@ def _names(folder: str, origin: Origin, patience: Patience, left_s: float) -> li
 
     Raises
     ------
-    UsageError
-        It takes too long.
+    _TimeIsUpError
+        It takes longer than `left_s` seconds, or none are left.
+    SourceError
+        It cannot be listed.
     """
+    if left_s <= 0:
+        raise _time_is_up(folder)
     speaker, location = ask(folder, origin)
     answers: Queue[list[str] | EMAssetsError] = Queue()
 
@@ -285,14 +310,16 @@ def _names(folder: str, origin: Origin, patience: Patience, left_s: float) -> li
 
     Thread(target=answer, daemon=True, name=f"listing {folder}").start()
     try:
-        found = answers.get(timeout=max(left_s, 0.1))
+        found = answers.get(timeout=left_s)
     except Empty:
-        raise SourceUnreachableError(
-            f"{folder}: not listed within {LOOK_S:.0f} s; name a folder inside, or the volume itself"
-        ) from None
+        raise _time_is_up(folder) from None
     if isinstance(found, EMAssetsError):
         raise found
     return [name for name in found if _is_safe(name)]
+
+
+def _time_is_up(folder: str) -> _TimeIsUpError:
+    return _TimeIsUpError(f"{folder}: not listed within {LOOK_S:.0f} s; name a folder inside, or the volume itself")
 
 
 def _is_safe(name: str) -> bool:
@@ -321,11 +348,12 @@ def _of_tree(tree: _Tree, origin: Origin, patience: Patience) -> Found:
     if len(choices) > 1:
         raise _choice(tree.url, choices)
     if tree.marked:
-        return look(below(tree.url, tree.marked[0]), ("**",), origin, patience)
+        found = look(below(tree.url, tree.marked[0]), ("**",), origin, patience)
+        return found._replace(is_all=found.is_all and tree.is_all)
     if not formats:
         raise _nothing(tree, heads)
     ((format, paths),) = formats.items()
-    return Found(tree.url, format, tuple(paths), others, is_all=tree.is_all)
+    return Found(tree.url, format, tuple(paths), others, include=tree.wanted.include, is_all=tree.is_all)
 
 
 def _by_ending(paths: Sequence[str]) -> dict[str, list[str]]:

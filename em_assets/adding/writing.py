@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -32,7 +32,6 @@ def toml_of(
     heard: Heard,
     *,
     title: str,
-    include: Sequence[str],
     max_bytes: int,
     is_everywhere: bool,
 ) -> str:
@@ -42,8 +41,8 @@ def toml_of(
     ----------
     asked_for
         What was typed, for the first line.
-    include, max_bytes
-        As asked for; the defaults are not written down.
+    max_bytes
+        As asked for; the default is not written down.
     is_everywhere
         Whether the sample origin serves it, too.
     """
@@ -56,7 +55,7 @@ def toml_of(
     lines += [f"citation = {_quoted(heard.citation)}"] if heard.citation else []
     lines += [] if is_everywhere else ['origins = ["public"]']
     lines += [f"unconfirmed = {_quoted('Looked at by em-assets add; nobody has confirmed it yet.')}", ""]
-    lines += _source(place, found, include, max_bytes)
+    lines += _source(place, found, max_bytes)
     lines += ["", "# What the archive says itself: fetched and compared each time."] if heard.record_urls else []
     for number, url in enumerate(heard.record_urls):
         lines += [*([""] if number else []), "[[source]]"]
@@ -67,7 +66,7 @@ def toml_of(
     return "\n".join(lines) + "\n"
 
 
-def _source(place: Place, found: Found, include: Sequence[str], max_bytes: int) -> list[str]:
+def _source(place: Place, found: Found, max_bytes: int) -> list[str]:
     lines = ["[[source]]"]
     limit = [] if max_bytes == DEFAULT_MAX_BYTES else [f"max_bytes = {max_bytes}"]
     if found.volume is not None:
@@ -77,8 +76,8 @@ def _source(place: Place, found: Found, include: Sequence[str], max_bytes: int) 
     lines += ['kind = "files"', f"url = {_quoted(found.url)}"]
     if place.fallback_urls and found.url == place.url:
         lines.append(f"fallback_urls = [{', '.join(map(_quoted, place.fallback_urls))}]")
-    if tuple(include) != ("**",):
-        lines.append(f"include = [{', '.join(map(_quoted, include))}]")
+    if found.include != ("**",):
+        lines.append(f"include = [{', '.join(map(_quoted, found.include))}]")
     return [*lines, *limit, *_files_in_words(found, max_bytes)]
 
 

@@ -12,11 +12,12 @@ import click
 
 from em_assets import __version__
 from em_assets.cli.bringing import fetch, gc, plan, validate
-from em_assets.cli.common import examples, signals_as_exit_codes
 from em_assets.cli.completing import completion
 from em_assets.cli.converting import export, import_tree, ingest
 from em_assets.cli.doctor import doctor
+from em_assets.cli.endings import signals_as_exit_codes
 from em_assets.cli.looking import audit, conflicts, list_datasets, query, show, tags
+from em_assets.cli.options import examples
 from em_assets.cli.pages import catalog
 from em_assets.cli.starting import add, init
 from em_assets.cli.viewing import open_dataset

@@ -12,7 +12,8 @@ import click
 from click.shell_completion import CompletionItem, get_completion_class
 
 import em_assets
-from em_assets.cli.common import as_json, errors_in_words, examples
+from em_assets.cli.endings import errors_in_words
+from em_assets.cli.options import as_json, examples
 
 COMPLETE = "_EM_ASSETS_COMPLETE"
 """The variable by which a shell asks: click's rule for a command called em-assets."""
@@ -30,7 +31,7 @@ def dataset_names(_: click.Context, __: click.Parameter, incomplete: str) -> lis
     package = Path(em_assets.__file__).parent
     folders = [package / "datasets"]
     try:
-        known = load()
+        known = load(asks_bucket=False)
     except EMAssetsError:  # a variable is wrong: the command itself will say so
         return _beginning(incomplete, _stems(folders))
     folders += [known.datasets] if known.datasets else []
@@ -46,7 +47,7 @@ def held_volumes(context: click.Context, _: click.Parameter, incomplete: str) ->
     # click gives up on the line where an option still lacks its value, and leaves the words before it in `args`.
     dataset = context.params.get("dataset") or next(iter(context.args), None)
     try:
-        known = load()
+        known = load(asks_bucket=False)
     except EMAssetsError:
         return []
     if not isinstance(dataset, str) or known.remote:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from em_assets.cli.common import as_json, errors_in_words, examples
 from em_assets.cli.completing import dataset_names, layout_names, paths
+from em_assets.cli.endings import errors_in_words
+from em_assets.cli.options import as_json, examples
 from em_assets.terminal import print_json, show_rows, voxels_shown, working
 
 if TYPE_CHECKING:

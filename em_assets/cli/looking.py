@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
-from em_assets.cli.common import EXIT_FAILED, as_json, errors_in_words, examples
 from em_assets.cli.completing import dataset_names, paths
+from em_assets.cli.endings import EXIT_FAILED, errors_in_words
+from em_assets.cli.options import as_json, examples
 from em_assets.terminal import print_json, show_rows
 
 

@@ -2,7 +2,8 @@
 
 import click
 
-from em_assets.cli.common import as_json, errors_in_words, examples
+from em_assets.cli.endings import errors_in_words
+from em_assets.cli.options import as_json, examples
 from em_assets.terminal import print_json
 
 

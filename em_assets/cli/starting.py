@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from em_assets.cli.common import as_json, errors_in_words, examples
+from em_assets.cli.endings import errors_in_words
+from em_assets.cli.options import as_json, examples
 from em_assets.terminal import print_json
 
 if TYPE_CHECKING:

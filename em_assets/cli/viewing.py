@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from em_assets.cli.common import EXIT_INTERRUPTED, as_json, errors_in_words, examples
 from em_assets.cli.completing import dataset_names, held_volumes
+from em_assets.cli.endings import EXIT_INTERRUPTED, errors_in_words
+from em_assets.cli.options import as_json, examples
 from em_assets.terminal import cell, print_json, show_rows, voxel_size
 
 if TYPE_CHECKING:

@@ -12,18 +12,17 @@ import pyarrow as pa
 from em_assets import building, layouts
 from em_assets.building import VolumeToWrite
 from em_assets.catalog.block_index import write_block_index
-from em_assets.catalog.consolidate import consolidate
 from em_assets.catalog.dumps import TAGS_FOLDER
-from em_assets.catalog.holdings import holdings
 from em_assets.catalog.report import as_json, consolidated_metadata, consolidated_report
 from em_assets.catalog.summary import metadata_summary as summary_of
 from em_assets.catalog.tables import write_text
+from em_assets.catalog.writing import TURN, read_catalog, write_catalog
 from em_assets.defs import metadata
 from em_assets.defs.partitions import each_dataset
 from em_assets.defs.platform import Platform
 from em_assets.defs.pools import hosts_of, slots
 from em_assets.defs.retrying import retried
-from em_assets.keeping import bring_raw, changing, send_folder, send_raw
+from em_assets.keeping import bring_raw, changing, send_folder, send_raw, turn
 from em_assets.layouts.interface import Options
 from em_assets.page.writing import write_page
 from em_assets.proving import drop_raw
@@ -349,12 +348,13 @@ def export(context: dg.AssetExecutionContext, platform: AnyPlatform, config: Exp
     automation_condition=follows_its_datasets,
 )
 @retried()
-def catalog(context: dg.AssetExecutionContext, platform: AnyPlatform) -> dg.Output[dict[str, pa.Table]]:
+def catalog(context: dg.AssetExecutionContext, platform: AnyPlatform) -> dg.MaterializeResult[None]:
     """One catalog over all datasets that exist, from their volumes to every tag and claim, ready for SQL.
 
     Its tables are `datasets`, `volumes`, `files`, `tags`, `claims`, `conflicts` and `fields`: `em-assets query`.
     """
-    tables = consolidate(holdings(platform.datasets, platform.settings))
+    # Not left to the IO manager, which would write what was read before another run's turn, and after it.
+    tables = write_catalog(platform.datasets, platform.settings, context.log.info)
     counts = {name: table.num_rows for name, table in tables.items()}
     context.log.info(", ".join(f"{count} {name}" for name, count in counts.items()))
     columns = [
@@ -368,36 +368,39 @@ def catalog(context: dg.AssetExecutionContext, platform: AnyPlatform) -> dg.Outp
         "shape_x",
         "voxel_size_z_nm",
     ]
-    return dg.Output(
-        tables,
+    return dg.MaterializeResult(
         metadata={
             "origin": metadata.origin_badge(platform.settings.origin),
+            "folder": dg.MetadataValue.path(str(platform.settings.catalog_dir)),
             **counts,
             "catalogued_volumes": metadata.markdown_table(columns, tables["volumes"].to_pylist()),
         },
     )
 
 
-@dg.asset(group_name="catalog", kinds={"markdown"}, owners=OWNERS, automation_condition=follows_its_datasets)
+@dg.asset(
+    group_name="catalog", kinds={"markdown"}, owners=OWNERS, deps=[catalog], automation_condition=follows_its_datasets
+)
 @retried()
-def metadata_summary(
-    context: dg.AssetExecutionContext, platform: AnyPlatform, catalog: dict[str, pa.Table]
-) -> dg.MaterializeResult[None]:
+def metadata_summary(context: dg.AssetExecutionContext, platform: AnyPlatform) -> dg.MaterializeResult[None]:
     """The catalog to read: values and fields as two tables, and as JSON which tags occur where and what was found.
 
     METADATA_SUMMARY.md has the tables that EM people know; consolidated_metadata.json counts the datasets, and names
     the files, that carry each category of tags; metadata_consolidated_report.json compares resolutions and techniques.
     """
-    report, categories = consolidated_report(catalog), consolidated_metadata(catalog)
-    texts = {SUMMARY_FILE: summary_of(catalog), CATEGORIES_FILE: as_json(categories), REPORT_FILE: as_json(report)}
-    with changing(platform.settings, platform.settings.catalog_dir):
-        for name, text in texts.items():
-            write_text(text, platform.settings.catalog_dir / name)
-            context.log.info(str(platform.settings.catalog_dir / name))
-        send_folder(platform.settings, platform.settings.catalog_dir)
+    settings, folder = platform.settings, platform.settings.catalog_dir
+    with turn(settings, TURN, context.log.info):
+        tables = read_catalog(settings)
+        report, categories = consolidated_report(tables), consolidated_metadata(tables)
+        texts = {SUMMARY_FILE: summary_of(tables), CATEGORIES_FILE: as_json(categories), REPORT_FILE: as_json(report)}
+        with changing(settings, folder):
+            for name, text in texts.items():
+                write_text(text, folder / name)
+                context.log.info(str(folder / name))
+            send_folder(settings, folder)
     return dg.MaterializeResult(
         metadata={
-            "folder": dg.MetadataValue.path(str(platform.settings.catalog_dir)),
+            "folder": dg.MetadataValue.path(str(folder)),
             "bytes": sum(len(text.encode()) for text in texts.values()),
             "key_findings": metadata.bullets(report["summary"]["key_findings"]),
             "summary": dg.MetadataValue.md(texts[SUMMARY_FILE][:20_000]),
@@ -416,7 +419,7 @@ def catalog_page(context: dg.AssetExecutionContext, platform: AnyPlatform) -> dg
 
     `catalog/index.html` in the store opens in any browser, from the disk as well, and asks for nothing else.
     """
-    page = write_page(platform.datasets, platform.settings)
+    page = write_page(platform.datasets, platform.settings, context.log.info)
     cards = page.catalogue.cards
     context.log.info(f"{len(cards)} volumes: {page.address}")
     return dg.MaterializeResult(

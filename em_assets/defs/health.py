@@ -1,6 +1,7 @@
 """How a Dagster home is: its settings, its history, its daemon. Nothing is changed, and nothing is made.
 
-A home without a history is not opened: opening makes one, and two processes that make it at once break it (`home`).
+A sqlite home without a history is not opened: opening makes one, and two processes that make it at once break it
+(`home`). A database server is opened without the tables that it lacks, which Dagster would make.
 """
 
 import time
@@ -12,6 +13,9 @@ import dagster as dg
 import yaml
 from dagster._check import CheckError
 from dagster._core.instance.ref import InstanceRef
+from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
+from dagster._serdes import ConfigurableClassData
+from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from em_assets.defs.sweeping import gone_runs
@@ -20,6 +24,7 @@ from em_assets.errors import shown_url
 CONFIG = "dagster.yaml"
 _SQLITE = "DagsterSqliteStorage"
 _SQLITE_RUNS = "history/runs.db"
+_SERVERS = frozenset({"DagsterPostgresStorage", "DagsterMySQLStorage"})
 _REFUSALS = (dg.DagsterError, CheckError, ImportError, OSError, SQLAlchemyError, yaml.YAMLError)
 
 
@@ -51,6 +56,8 @@ class History:
     ----------
     problem
         Why it cannot be read; None where it can.
+    is_fresh
+        Whether its database holds nothing of Dagster's yet.
     n_running, n_queued
         Runs that have begun, and runs that wait for the daemon.
     gone
@@ -60,6 +67,7 @@ class History:
     """
 
     problem: str | None
+    is_fresh: bool = False
     n_running: int = 0
     n_queued: int = 0
     gone: tuple[str, ...] = ()
@@ -83,20 +91,39 @@ def config_of(home: Path) -> Config:
     return Config(None, f"sqlite, {file.parent}", is_sqlite=True, is_fresh=not file.is_file())
 
 
-def history_of(home: Path) -> History:
-    """What a history that exists says."""
+def history_of(home: Path, store: Path | None = None) -> History:
+    """What a history says; with a store, runs of other containers that share it are known to be gone too."""
     try:
-        with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home))) as instance:
-            return _history(instance)
+        with dg.DagsterInstance.from_ref(_making_no_tables(InstanceRef.from_dir(str(home)))) as instance:
+            return _history(instance, store) if _has_tables(instance) else History(None, is_fresh=True)
     except ImportError as error:
         return History(f"the package {error.name} is not installed")
     except _REFUSALS as error:
         return History(_words(error))
 
 
-def _history(instance: dg.DagsterInstance) -> History:
+def _making_no_tables(ref: InstanceRef) -> InstanceRef:
+    storage = ref.storage_data
+    if storage is None or storage.class_name not in _SERVERS:
+        return ref
+    said = {**(yaml.safe_load(storage.config_yaml) or {}), "should_autocreate_tables": False}
+    looking = ConfigurableClassData(storage.module_name, storage.class_name, yaml.safe_dump(said))
+    return ref._replace(storage_data=looking)
+
+
+def _has_tables(instance: dg.DagsterInstance) -> bool:
+    storage = instance.run_storage
+    if not isinstance(storage, SqlRunStorage):
+        return True
+    with storage.connect() as connection:
+        return bool(inspect(connection).has_table("runs"))
+
+
+def _history(instance: dg.DagsterInstance, store: Path | None) -> History:
     begun = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
-    gone = tuple(f"{run.run_id[:8]} {run.tags.get('dagster/partition', '')}".strip() for run, _ in gone_runs(instance))
+    gone = tuple(
+        f"{run.run_id[:8]} {run.tags.get('dagster/partition', '')}".strip() for run, _ in gone_runs(instance, store)
+    )
     beats = instance.get_daemon_heartbeats().values()
     newest = max((beat.timestamp for beat in beats), default=None)
     errors = tuple(error.message.strip() for beat in beats for error in beat.errors or ())

@@ -15,11 +15,11 @@ from em_assets.building import VolumeToWrite
 from em_assets.catalog import schemas, tables
 from em_assets.catalog.dumps import write_dumps
 from em_assets.catalog.schemas import TableSchema
+from em_assets.catalog.writing import read_catalog
 from em_assets.defs import metadata
 from em_assets.defs.pictures import of_volume
 from em_assets.defs.retrying import retried
-from em_assets.defs.turns import turn
-from em_assets.keeping import bring_folder, changing, send_folder
+from em_assets.keeping import bring_folder, changing, send_folder, turn
 from em_assets.settings import Settings
 from em_assets.volumes.staging import sweep
 from em_assets.volumes.store import CommittedVolume, committed_volumes
@@ -63,11 +63,11 @@ class ParquetTables(dg.IOManager):
     def load_input(self, context: dg.InputContext) -> pa.Table | pd.DataFrame | dict[str, pa.Table]:
         """The asset's table; of the catalog all tables by name."""
         folder, name = self._folder(context), context.asset_key.path[-1]
+        if name not in SCHEMAS:
+            return read_catalog(self._settings)
         bring_folder(self._settings, folder)
-        if name in SCHEMAS:
-            table = tables.read_table(folder / f"{name}.parquet", SCHEMAS[name])
-            return table.to_pandas() if context.dagster_type.typing_type is pd.DataFrame else table
-        return {schema.name: tables.read_table(folder / f"{schema.name}.parquet", schema) for schema in schemas.CATALOG}
+        table = tables.read_table(folder / f"{name}.parquet", SCHEMAS[name])
+        return table.to_pandas() if context.dagster_type.typing_type is pd.DataFrame else table
 
     def _folder(self, context: dg.InputContext | dg.OutputContext) -> Path:
         if context.has_partition_key:

@@ -11,7 +11,7 @@ from em_assets.defs import pictures
 from em_assets.page.writing import page_address
 from em_assets.settings import Settings
 from em_assets.sources import Observation, read_manifest
-from em_assets.sources.manifest import dropped_paths
+from em_assets.sources.manifest import FILES, dropped_paths
 from em_assets.volumes.store import committed_volumes
 
 ORIGIN_NOTE = {"sample": "SAMPLE: made-up pixels, for trying the platform only", "public": "public"}
@@ -85,13 +85,16 @@ def maps(dataset: Dataset, settings: Settings) -> dict[str, bytes]:
 
 
 def held_bytes(dataset: Dataset, settings: Settings) -> Metadata:
-    """What a dataset takes on the disk, raw and as volumes, in bytes."""
+    """What a dataset takes of the store, raw and as volumes, in bytes; apart what is referenced where it lies."""
     folder = settings.raw_dir(dataset.name)
     dropped = dropped_paths(folder)
-    raw = sum(file.size_bytes for file in read_manifest(folder) or () if file.path not in dropped)
+    files = [file for file in read_manifest(folder) or () if file.path not in dropped]
+    referenced = sum(file.size_bytes for file in files if (folder / FILES / file.path).is_symlink())
+    raw = sum(file.size_bytes for file in files) - referenced
     volumes = sum(one.commit.size_bytes for one in committed_volumes(settings.volumes_dir(dataset.name)).values())
     return {
         "raw_bytes": dg.MetadataValue.int(raw),
+        "referenced_bytes": dg.MetadataValue.int(referenced),
         "volume_bytes": dg.MetadataValue.int(volumes),
         **pictured({"held": pictures.bars({"raw files": raw, "volumes": volumes}, short_size)}),
     }

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from em_assets.building import raw_volumes
+from em_assets.building import held_files, inputs_of, raw_volumes
 from em_assets.datasets import Dataset
 from em_assets.datasets.opening import RawVolume
 from em_assets.errors import EMAssetsError
@@ -33,7 +33,7 @@ MOST_VOLUMES = 4
 """Volumes of a dataset that are drawn: a page of a hundred pictures shows none."""
 
 MOST_BYTES_READ = 256 << 20
-"""A slice of raw files that needs more than these is not drawn."""
+"""A slice of raw files that needs more than these, decoded, is not drawn."""
 
 MOST_BARS = 8
 
@@ -55,15 +55,20 @@ Picture = bytes | Thumbnail
 
 
 def of_dataset(dataset: Dataset, settings: Settings) -> dict[str, Picture]:
-    """A picture of each volume, by its name: of the committed one, else a slice of its raw files, if that is cheap."""
+    """A picture of each volume, by its name: of the committed one, else a slice of its raw files, if that is cheap.
+
+    A volume that was made of other files than the manifest names now shows what was, and is not drawn.
+    """
     try:
         committed = committed_volumes(settings.volumes_dir(dataset.name))
-        if committed:
-            return {name: of_volume(volume) for name, volume in list(committed.items())[:MOST_VOLUMES]}
+        inputs = inputs_of(held_files(dataset, settings))
+        current = [(name, volume) for name, volume in committed.items() if volume.commit.inputs == inputs]
+        if current:
+            return {name: of_volume(volume) for name, volume in current[:MOST_VOLUMES]}
         if is_dropped(dataset, settings):
             return {}
         return dict(_slices(raw_volumes(dataset, settings)[:MOST_VOLUMES]))
-    except (EMAssetsError, OSError):  # who reads or checks these files says so; the picture is left out
+    except (EMAssetsError, OSError, MemoryError):  # who reads or checks these files says so; no picture then
         return {}
 
 

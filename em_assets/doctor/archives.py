@@ -2,10 +2,11 @@
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from ftplib import FTP
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from em_assets import datasets
@@ -14,6 +15,11 @@ from em_assets.doctor.findings import Finding, Question, mend, ok, unknown
 from em_assets.errors import EMAssetsError, shown_url
 from em_assets.settings import PUBLIC, SAMPLE, Settings
 from em_assets.sources.origins import GOOGLE_STORAGE, PUBLIC_ORIGIN, Origin, locate, url_scheme
+
+if TYPE_CHECKING:
+    from em_assets.sample.server_ftp import FTPSource
+    from em_assets.sample.server_http import HTTPSource
+    from em_assets.sample.server_s3 import S3Source
 
 AREA = "archives"
 DISKS = "disks"
@@ -37,9 +43,8 @@ def questions(known: Settings) -> Iterator[Question]:
         for server, names in servers.items():
             yield Question(AREA, server, partial(archive, server, names))
     elif known.origin == SAMPLE:
-        # Here and now, on this machine: their libraries warn while they are imported, and warnings are not for threads.
-        found = [_sample(scheme, names) for scheme, names in _by_protocol(servers).items()]
-        yield Question(AREA, "sample", lambda: found)
+        for scheme, names in _by_protocol(servers).items():
+            yield Question(AREA, f"sample, {scheme}", _sample(scheme, names))
     else:
         yield Question(AREA, "mirror", partial(_mirror, Path(known.origin), served))
     yield Question(DISKS, "sources", partial(_disks, served))
@@ -141,32 +146,50 @@ def _by_protocol(servers: Servers) -> Servers:
     return {scheme: sorted(found[scheme]) for scheme in sorted(found)}
 
 
-def _sample(scheme: str, names: Sequence[str]) -> Finding:
-    """Whether the sample's server of a protocol starts and answers; without the look-alikes, which are in the store."""
+def _sample(scheme: str, names: Sequence[str]) -> Callable[[], Iterable[Finding]]:
+    """Start the sample's server of a protocol, without the look-alikes, which are in the store; what asks it then.
+
+    It is started here, not by who asks: its libraries warn while they are imported, and warnings are not for threads.
+    """
     what = f"sample, {scheme}"
+    empty = tempfile.TemporaryDirectory()
     try:
-        with tempfile.TemporaryDirectory() as empty:
-            _start_and_ask(scheme, Path(empty))
+        server = _started(scheme, Path(empty.name))
     except ImportError as error:
-        return mend(AREA, what, f"the package {error.name} is not installed", "pip install 'em-assets[sample]'")
+        missing = mend(AREA, what, f"the package {error.name} is not installed", "pip install 'em-assets[sample]'")
+        return lambda: [missing]
     except OSError as error:
-        return mend(AREA, what, f"its server does not start or answer ({_reason(error)})", "let it listen on 127.0.0.1")
-    return ok(AREA, what, f"its server starts and answers, for {', '.join(names)}")
+        refused = _silent(what, error)
+        return lambda: [refused]
+
+    def asked() -> Iterator[Finding]:
+        with empty:
+            try:
+                base = server.base_url
+                _answer(f"{base.split('://', 1)[0]}://{urlsplit(base).netloc}")
+            except OSError as error:
+                yield _silent(what, error)
+            else:
+                yield ok(AREA, what, f"its server starts and answers, for {', '.join(names)}")
+            finally:
+                server.stop()
+
+    return asked
 
 
-def _start_and_ask(scheme: str, empty: Path) -> None:
+def _silent(what: str, error: OSError) -> Finding:
+    found = f"its server does not start or answer ({_reason(error)})"
+    return mend(AREA, what, found, "let it listen on 127.0.0.1")
+
+
+def _started(scheme: str, empty: Path) -> "HTTPSource | FTPSource | S3Source":
     if scheme == "ftp":
         from em_assets.sample.server_ftp import FTPSource as Server
     elif scheme == "s3":
         from em_assets.sample.server_s3 import S3Source as Server  # type: ignore[assignment]
     else:
         from em_assets.sample.server_http import HTTPSource as Server  # type: ignore[assignment]
-    server = Server(empty)
-    try:
-        base = server.base_url
-        _answer(f"{base.split('://', 1)[0]}://{urlsplit(base).netloc}")
-    finally:
-        server.stop()
+    return Server(empty)
 
 
 def _mirror(folder: Path, served: Mapping[str, Dataset]) -> Iterator[Finding]:

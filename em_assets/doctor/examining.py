@@ -9,7 +9,7 @@ from em_assets import settings as settings_module
 from em_assets.doctor import archives, home, machine, stores
 from em_assets.doctor.findings import Finding, Question, mend, unknown
 from em_assets.errors import EMAssetsError, SourceUnreachableError
-from em_assets.settings import Settings
+from em_assets.settings import PUBLIC, Settings
 
 PATIENCE_S = 7.0
 """For all questions together: with what Python itself takes to begin, the report is there within ten seconds."""
@@ -20,15 +20,25 @@ def examine(environ: Mapping[str, str] | None = None, patience_s: float = PATIEN
 
     The settings come from `environ`, or from the environment.
     """
+    until = time.monotonic() + patience_s
+    loaded: list[Settings] = []
+    # A store in a bucket may have to be asked for its origin.
+    found = list(answers([Question("settings", "store", lambda: _settings(environ, loaded))], patience_s))
+    if found:
+        return [*machine.findings(None), *found]
+    (known,) = loaded
+    found = list(answers(_questions(known), until - time.monotonic()))
+    return archives.with_the_network(found) if known.origin == PUBLIC else found
+
+
+def _settings(environ: Mapping[str, str] | None, loaded: list[Settings]) -> Iterator[Finding]:
+    """Load the settings, or say why they cannot be."""
     try:
-        known = settings_module.load(environ)
+        loaded.append(settings_module.load(environ))
     except SourceUnreachableError as error:
-        found = unknown("settings", "store", str(error), "ask again, or name another store in EM_ASSETS_STORE")
+        yield unknown("settings", "store", _in_one_line(error), "ask again, or name another store in EM_ASSETS_STORE")
     except EMAssetsError as error:
-        found = mend("settings", "environment", str(error), "set the variable as it says")
-    else:
-        return archives.with_the_network(list(answers(_questions(known), patience_s)))
-    return [*machine.findings(None), found]
+        yield mend("settings", "environment", str(error), "set the variable as it says")
 
 
 def _questions(known: Settings) -> Iterator[Question]:
@@ -63,16 +73,21 @@ class _Asked:
 
 
 def answers(questions: Iterable[Question], patience_s: float) -> Iterator[Finding]:
-    """The answers in the order of the questions."""
-    asked = [_Asked(question) for question in questions]
+    """The answers in the order of the questions; what it takes to put them counts as well."""
     until = time.monotonic() + patience_s
+    asked = [_Asked(question) for question in questions]
     for one in asked:
         one.thread.join(max(until - time.monotonic(), 0.0))
         is_over = not one.thread.is_alive()
         yield from one.found
         if not is_over:
             area, what, _ = one.question
-            yield unknown(area, what, f"no answer within {patience_s:g} s", "ask again; what it needs may be away")
+            yield unknown(
+                area,
+                what,
+                f"no answer within {round(max(patience_s, 0.0), 1):g} s",
+                "ask again; what it needs may be away",
+            )
 
 
 def _in_one_line(error: Exception) -> str:

@@ -43,9 +43,12 @@ def findings(known: Settings) -> Iterator[Finding]:
     if config.is_fresh:
         yield ok(AREA, "history", "none yet", "the first `em-assets fetch` or `make ui` makes it")
         return
-    history = history_of(known.dagster_home)
+    history = history_of(known.dagster_home, known.store)
     if history.problem:
         yield mend(AREA, "history", history.problem, _to_mend_history(config.is_sqlite))
+        return
+    if history.is_fresh:
+        yield ok(AREA, "history", "no runs yet", "the first `em-assets fetch`, or the daemon, makes its tables")
         return
     yield from _history(history)
 

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 from math import prod
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -89,8 +90,11 @@ def witnesses(tags: Iterable[Tag]) -> list[Witness]:
     return found + (_of_only(*next(iter(volumes.items()))) if len(volumes) == 1 else [])
 
 
-def open_volumes(paths: Sequence[str]) -> list[SourceVolume]:
+def open_volumes(paths: Sequence[str], *, is_fill_allowed: bool = False) -> list[SourceVolume]:
     """One volume for each 3-D dataset of real numbers, named by its place in the file.
+
+    Without `is_fill_allowed` a dataset of which parts were never written is an error when it is read, and not the fill
+    value: in one file no list of files tells an absent chunk from a lost one.
 
     Raises
     ------
@@ -99,10 +103,10 @@ def open_volumes(paths: Sequence[str]) -> list[SourceVolume]:
     UnsupportedDataError
         A volume's voxels are not in the file, or packed by a filter that is not known.
     """
-    return [volume for path in paths for volume in _volumes_of(path)]
+    return [volume for path in paths for volume in _volumes_of(path, is_fill_allowed)]
 
 
-def _volumes_of(path: str) -> Iterator[SourceVolume]:
+def _volumes_of(path: str, is_fill_allowed: bool) -> Iterator[SourceVolume]:
     found = _objects(path)
     for thing in found:
         if thing.get("kind") == "external":
@@ -115,7 +119,7 @@ def _volumes_of(path: str) -> Iterator[SourceVolume]:
         seen = ", ".join(f"{one['name']} {one['shape']}" for one in found if one.get("kind") == "dataset")
         raise FormatError(f"{path}: a 3-D dataset of numbers expected, found {seen[:300] or 'no dataset'}")
     for thing in datasets:
-        yield _volume(path, thing)
+        yield _volume(path, thing, is_fill_allowed)
 
 
 def _is_volume(shape: Any, said: Mapping[str, Any]) -> bool:
@@ -135,14 +139,14 @@ def _spatial(shape: Sequence[int]) -> list[int]:
     return list(range(first, last))
 
 
-def _volume(path: str, thing: Mapping[str, Any]) -> SourceVolume:
+def _volume(path: str, thing: Mapping[str, Any], is_fill_allowed: bool) -> SourceVolume:
     name, where = thing["name"], f"{path}: {thing['name']}"
     if thing["elsewhere"]:
         raise UnsupportedDataError(f"{where}: {thing['elsewhere']}: only what is in the file itself is read")
     if min(thing["shape"]) < 1 or prod(thing["shape"]) > MAX_EXTENT:
         raise FormatError(f"{where}: voxels expected, found the shape {thing['shape']}")
     dtype = np.dtype(thing["dtype"]).newbyteorder("=")
-    reader = _Reader(path, name, tuple(thing["shape"]), tuple(thing["chunks"] or ()), dtype)
+    reader = _Reader(path, name, tuple(thing["shape"]), tuple(thing["chunks"] or ()), dtype, is_fill_allowed)
     if thing["chunks"]:
         check_chunk_bytes(where, thing["chunks"], dtype)
     z, y, x = _of_axes(thing["shape"], reader.axes)
@@ -182,6 +186,7 @@ class _Reader:
     shape: tuple[int, ...]
     chunks: tuple[int, ...]
     dtype: np.dtype[Any]
+    is_fill_allowed: bool
 
     @property
     def axes(self) -> list[int]:
@@ -194,24 +199,60 @@ class _Reader:
         return out
 
     def read_into(self, start_zyx: ZYX, out: NDArray[Any]) -> None:
-        """A box into memory that is there, slab by slab: a child gets so much memory and no more."""
-        z, y, x = start_zyx
-        depth = self._slab_depth(out)
-        while z < start_zyx[0] + out.shape[0]:
-            done = z - start_zyx[0]
-            end = min((z // depth + 1) * depth, start_zyx[0] + out.shape[0])  # on the chunks' own grid
-            np.copyto(out[done : done + end - z], self._asked((z, y, x), (end - z, *out.shape[1:])))
-            z = end
+        """A box into memory that is there, part by part: a child gets so much memory and no more.
 
-    def _slab_depth(self, out: NDArray[Any]) -> int:
-        edge = self.chunks[self.axes[0]] if self.chunks else 1
-        return max(1, MOST_ASKED_BYTES // (edge * prod(out.shape[1:]) * self.dtype.itemsize)) * edge
+        Parts begin and end on the chunks' own grid, so no chunk is decoded for two of them.
+        """
+        self._check_written()
+        first, block = start_zyx, self._part_zyx(out.shape)
+        stop = [begin + extent for begin, extent in zip(first, out.shape, strict=True)]
+        grids = [range(begin // edge, -(-end // edge)) for begin, end, edge in zip(first, stop, block, strict=True)]
+        for cell in product(*grids):
+            z, y, x = (max(begin, index * edge) for begin, index, edge in zip(first, cell, block, strict=True))
+            shape = [
+                min(end, (index + 1) * edge) - begin
+                for end, index, edge, begin in zip(stop, cell, block, (z, y, x), strict=True)
+            ]
+            own = tuple(slice(at - begin, at - begin + n) for at, begin, n in zip((z, y, x), first, shape, strict=True))
+            np.copyto(out[own], self._asked((z, y, x), shape))
+
+    def _part_zyx(self, shape_zyx: Sequence[int]) -> ZYX:
+        """What a child is asked for at once, in whole chunks: as much of x, then of y, then of z as may be."""
+        part = list(self._chunk_zyx)
+        for axis in (2, 1, 0):
+            others = prod(part) // part[axis] * self.dtype.itemsize
+            n = min(MOST_ASKED_BYTES // (others * part[axis]), -(-shape_zyx[axis] // part[axis]) + 1)
+            part[axis] *= max(1, n)
+        z, y, x = part
+        return (z, y, x)
+
+    @property
+    def _chunk_zyx(self) -> ZYX:
+        return _of_axes(self.chunks, self.axes) if self.chunks else (1, 1, min(self.shape[self.axes[2]], 2**16))
+
+    def _check_written(self) -> None:
+        if self.is_fill_allowed:
+            return
+        edges = self.chunks or self.shape
+        n_chunks = prod(-(-extent // edge) for extent, edge in zip(self.shape, edges, strict=True))
+        n_written = _written(*_state(self.path), self.name, n_chunks)
+        if n_written < n_chunks:
+            found = f"{n_chunks} chunks expected, {n_written} were" if self.chunks else "voxels expected, none was"
+            raise FormatError(
+                f"{self.path}: {self.name}: {found} ever written, and the rest would be read as a fill value: fetch it "
+                "again, or write a file that has them all"
+            )
 
     def _asked(self, start_zyx: ZYX, shape_zyx: Sequence[int]) -> NDArray[Any]:
         start, shape = [0] * len(self.shape), [1] * len(self.shape)
         for axis, first, extent in zip(self.axes, start_zyx, shape_zyx, strict=True):
             start[axis], shape[axis] = first, extent
-        n_bytes = (prod(shape_zyx) + prod(self.chunks)) * self.dtype.itemsize
+        # Each chunk that the box touches is decoded whole.
+        n_touched = prod(
+            -(-(first + extent) // edge) - first // edge
+            for first, extent, edge in zip(start_zyx, shape_zyx, self._chunk_zyx, strict=True)
+        )
+        n_bytes = (prod(shape_zyx) + n_touched * prod(self.chunks)) * self.dtype.itemsize
         limits = limits_for(n_bytes)
         found: NDArray[Any] = call_limited(self.path, _CHILD, self.path, "box", self.name, start, shape, limits=limits)
         if found.dtype != self.dtype or found.size != prod(shape_zyx):
@@ -288,6 +329,11 @@ def _of_only(name: str, said: Mapping[str, Any]) -> list[Witness]:
 
 
 def _objects(path: str) -> list[dict[str, Any]]:
+    return _asked(*_state(path))
+
+
+def _state(path: str) -> tuple[str, int, int, int]:
+    """A file and what tells that it is still the same: size, time of modification, inode."""
     if is_url(path):
         raise UsageError(f"{path}: an HDF5 file on this disk expected; add it to a dataset to fetch it whole")
     place = Path(path)
@@ -295,18 +341,19 @@ def _objects(path: str) -> list[dict[str, Any]]:
         stat = place.stat()
     except OSError as error:
         raise FormatError(f"{path}: cannot be read: {error.strerror}") from error
-    found = _asked(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
-    if isinstance(found, str):
-        raise FormatError(found)
-    return found
+    return (path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
 
 
 @lru_cache(maxsize=64)
-def _asked(path: str, size_bytes: int, modified_ns: int, inode: int) -> list[dict[str, Any]] | str:
-    """What the file holds, or why nobody can tell: asked once, as long as it is the same file."""
-    try:
-        document = call_limited(path, _CHILD, path, "objects", limits=_LOOKING)
-    except FormatError as error:
-        return str(error)
+def _asked(path: str, size_bytes: int, modified_ns: int, inode: int) -> list[dict[str, Any]]:
+    """What the file holds: asked once, as long as it is the same file. A failure may pass, so it is asked again."""
+    document = call_limited(path, _CHILD, path, "objects", limits=_LOOKING)
     found: list[dict[str, Any]] = json.loads(document.tobytes())
     return found
+
+
+@lru_cache(maxsize=256)
+def _written(path: str, size_bytes: int, modified_ns: int, inode: int, name: str, n_chunks: int) -> int:
+    """How many chunks of a dataset were ever written; of one without chunks how many bytes."""
+    limits = limits_for(min(64 * n_chunks, 4 * size_bytes))  # the file says of each chunk where it lies
+    return int(call_limited(path, _CHILD, path, "written", name, limits=limits)[0])

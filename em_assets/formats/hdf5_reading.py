@@ -28,7 +28,7 @@ HDF5_ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError, Attribute
 
 
 def ask(path: str, question: str, *arguments: Any) -> NDArray[Any]:
-    """Answer `objects`, as the bytes of a JSON document, or `box` with a dataset's name, start and shape.
+    """Answer `objects`, as the bytes of a JSON document, `box` with a dataset's name, start and shape, or `written`.
 
     Raises
     ------
@@ -40,6 +40,8 @@ def ask(path: str, question: str, *arguments: Any) -> NDArray[Any]:
     with _opened(path) as file:
         if question == "box":
             return _box(path, file, *arguments)
+        if question == "written":
+            return _written(path, file, *arguments)
         # As an array, since a line of some megabytes takes the parent seconds to read.
         return np.frombuffer(json.dumps(_objects(path, file)).encode(), np.uint8)
 
@@ -72,33 +74,44 @@ def _objects(path: str, file: Any) -> list[dict[str, Any]]:
         if isinstance(thing, h5py.Group):
             hard, links = _links(name, thing)
             found += links
-            waiting += [(below, thing.get(below.rpartition("/")[2])) for below in hard]
+            waiting += [(f"{name}/{shown(raw)}".lstrip("/"), _opened_below(thing, raw)) for raw in hard]
     return found
 
 
-def _links(name: str, group: Any) -> tuple[list[str], list[dict[str, Any]]]:
-    """Names below a group that are objects of its own, and those that only point somewhere."""
-    hard: list[str] = []
+def shown(raw: bytes) -> str:
+    """A name as text: HDF5 does not ask that it is UTF-8, and what is not is escaped."""
+    return raw.decode(errors="backslashreplace")
+
+
+def _opened_below(group: Any, raw: bytes) -> Any:
+    """The object of a name, which h5py's own groups give only by text."""
+    found = h5py.h5o.open(group.id, raw)
+    kind = {h5py.h5g.GroupID: h5py.Group, h5py.h5d.DatasetID: h5py.Dataset, h5py.h5t.TypeID: h5py.Datatype}
+    return next(of(found) for one, of in kind.items() if isinstance(found, one))
+
+
+def _links(name: str, group: Any) -> tuple[list[bytes], list[dict[str, Any]]]:
+    """Names in a group that are objects of its own, and those that only point somewhere."""
+    hard: list[bytes] = []
     others: list[dict[str, Any]] = []
-    for own in sorted(group):
-        below = f"{name}/{own}".lstrip("/")
-        kind, target = _link(group, own)
+    for raw in sorted(group.id):
+        kind, target = _link(group, raw)
         if kind == "hard":
-            hard.append(below)
+            hard.append(raw)
         else:
-            others.append({"name": below, "kind": kind, "target": target})
+            others.append({"name": f"{name}/{shown(raw)}".lstrip("/"), "kind": kind, "target": target})
     return hard, others
 
 
-def _link(group: Any, own: str) -> tuple[str, str]:
-    link = group.id.links.get_info(own.encode()).type
+def _link(group: Any, raw: bytes) -> tuple[str, str]:
+    link = group.id.links.get_info(raw).type
     if link == h5py.h5l.TYPE_HARD:
         return "hard", ""
     if link == h5py.h5l.TYPE_SOFT:
-        return "soft", group.id.links.get_val(own.encode()).decode(errors="replace")
+        return "soft", shown(group.id.links.get_val(raw))
     if link == h5py.h5l.TYPE_EXTERNAL:
-        file, inside = group.id.links.get_val(own.encode())
-        return "external", f"{file.decode(errors='replace')}:{inside.decode(errors='replace')}"
+        file, inside = group.id.links.get_val(raw)
+        return "external", f"{shown(file)}:{shown(inside)}"
     return "other", ""
 
 
@@ -138,10 +151,10 @@ def _attributes(path: str, name: str, thing: Any) -> dict[str, list[Any]]:
     found = {}
     for index in range(h5py.h5a.get_num_attrs(thing.id)):
         attribute = h5py.h5a.open(thing.id, index=index)
-        own = attribute.name.decode(errors="replace")
+        own = shown(attribute.name)
         if attribute.get_space().get_simple_extent_npoints() * attribute.get_type().get_size() > MAX_ATTRIBUTE_BYTES:
             raise FormatError(f"{path}: {name}: attribute {own}: at most {MAX_ATTRIBUTE_BYTES} bytes expected")
-        value = thing.attrs[own]
+        value = thing.attrs[attribute.name]
         found[own] = [_plain(value), _type_text(attribute)]
     return dict(sorted(found.items()))
 
@@ -164,7 +177,9 @@ def _plain(value: Any) -> Any:
         return _plain(value.item())
     if isinstance(value, complex):
         return [value.real, value.imag]
-    return value if isinstance(value, (str, int, float, bool)) else None
+    if isinstance(value, str):  # h5py keeps what is no UTF-8 as surrogates, which no table takes
+        return shown(value.encode(errors="surrogateescape"))
+    return value if isinstance(value, (int, float, bool)) else None
 
 
 def _box(path: str, file: Any, name: str, start: list[int], shape: list[int]) -> NDArray[Any]:
@@ -182,10 +197,25 @@ def _box(path: str, file: Any, name: str, start: list[int], shape: list[int]) ->
     return np.ascontiguousarray(voxels, dtype=voxels.dtype.newbyteorder("="))
 
 
+def _written(path: str, file: Any, name: str) -> NDArray[Any]:
+    """How many chunks of a dataset were ever written; of one without chunks how many bytes."""
+    dataset = _by_hard_links(path, file, name)
+    is_chunked = isinstance(dataset, h5py.Dataset) and dataset.chunks is not None
+    return np.array([dataset.id.get_num_chunks() if is_chunked else dataset.id.get_storage_size()], np.int64)
+
+
 def _by_hard_links(path: str, file: Any, name: str) -> Any:
+    """The object of a name as it is shown."""
     thing = file["/"]
     for own in name.split("/"):
-        if not isinstance(thing, h5py.Group) or own not in thing or _link(thing, own)[0] != "hard":
+        raw = _raw(thing, own) if isinstance(thing, h5py.Group) else None
+        if raw is None or _link(thing, raw)[0] != "hard":
             raise FormatError(f"{path}: {name}: not in the file")
-        thing = thing[own]
+        thing = _opened_below(thing, raw)
     return thing
+
+
+def _raw(group: Any, own: str) -> bytes | None:
+    if group.id.links.exists(own.encode()):
+        return own.encode()
+    return next((raw for raw in sorted(group.id) if shown(raw) == own), None)

@@ -162,8 +162,9 @@ def spacings(
     for is_own, attributes in ((True, own), (False, group if isinstance(group, dict) else {})):
         factors = _numbers(own.get("downsamplingFactors"), n_dimensions) or _factors(group, level, n_dimensions)
         found = _resolution(attributes, n_dimensions)
-        # Of a coarser array nobody knows whether it says its own resolution or the finest one's.
-        if found is not None and level == 0:
+        # Of a coarser array nobody knows whether it says its own resolution or the finest one's; and an array on its
+        # own that says by what it was reduced is a coarser one.
+        if found is not None and level == 0 and (factors is None or set(factors) == {1.0}):
             yield is_own, found
         elif found is not None and not is_own and factors is not None:
             steps = tuple(None if one is None else one * by for one, by in zip(found.step, factors, strict=True))

@@ -9,13 +9,15 @@ What is not there at all is zero by the format; whoever has a list of files know
 """
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import product
 from math import prod
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from em_assets.errors import FormatError
@@ -24,19 +26,31 @@ from em_assets.formats.tensorstores import (
     open_kvstore,
     open_tensorstore,
     read_files,
-    read_tensorstore,
 )
 from em_assets.formats.trees import Tree
 from em_assets.formats.volume import Finish
+from em_assets.formats.web_files import read_at_most
 from em_assets.formats.zarr_arrays import ArrayInfo
 from em_assets.formats.zarr_nodes import join
 from em_assets.model import ZYX
+
+MOST_BLOCKS = 2**20
+"""That one box may touch: of honest blocks it would be larger than every memory."""
+
+BLOCKS_AT_ONCE = 2**12
+"""A box that touches more is read in parts, so that their number costs no memory."""
+
+REQUESTS_AT_ONCE = 16
+"""For blocks behind a URL."""
 
 _LZ4 = b"LZ4Block"
 _LZ4_HEADER = struct.Struct("<8sBiiI")
 """Of each block of Java's LZ4BlockOutputStream: magic, method and size, packed and plain bytes, a checksum."""
 
 _LZ4_STORED, _LZ4_PACKED = 0x10, 0x20
+
+_Spans = Sequence[tuple[int, int]]
+"""First and stop along z, y, x."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,12 +77,40 @@ class BlockReader:
 
     def read_box(self, start_zyx: ZYX, shape_zyx: ZYX) -> NDArray[Any]:
         """A box as a fresh array."""
-        return read_tensorstore(self.where, self._box(start_zyx, shape_zyx))
+        out = np.empty(shape_zyx, self.info.dtype)
+        self.begin_into(start_zyx, out)()
+        return out
 
     def begin_into(self, start_zyx: ZYX, out: NDArray[Any]) -> Finish:
         """A box into memory that is there; its blocks are fetched at once and decoded while others work."""
-        z, y, x = out.shape
-        return begin_tensorstore(self.where, self._box(start_zyx, (z, y, x)), out)
+        spans = [(first, first + extent) for first, extent in zip(start_zyx, out.shape, strict=True)]
+        *others, last = self._parts(spans)
+        for part in others:
+            self._begin_part(start_zyx, out, part)()
+        return self._begin_part(start_zyx, out, last)
+
+    def _begin_part(self, start_zyx: ZYX, out: NDArray[Any], part: _Spans) -> Finish:
+        z, y, x = (stop - first for first, stop in part)
+        own = tuple(slice(first - at, stop - at) for (first, stop), at in zip(part, start_zyx, strict=True))
+        box = self._box((part[0][0], part[1][0], part[2][0]), (z, y, x))
+        return begin_tensorstore(self.where, box, out[own])
+
+    def _parts(self, spans: _Spans) -> list[_Spans]:
+        """A box as parts that touch at most `BLOCKS_AT_ONCE` blocks each, none of them twice."""
+        edges = [1 if axis is None else self.info.chunk_shape[axis] for axis in self.zyx]
+        counts = [-(-stop // edge) - first // edge for (first, stop), edge in zip(spans, edges, strict=True)]
+        if prod(counts) > MOST_BLOCKS:
+            raise FormatError(
+                f"{self.where}: at most {MOST_BLOCKS} blocks in a box expected, found {prod(counts)} of blockSize "
+                f"{list(self.info.chunk_shape)}: read a smaller box"
+            )
+        if prod(counts) <= BLOCKS_AT_ONCE:
+            return [spans]
+        axis = counts.index(max(counts))
+        first, stop = spans[axis]
+        middle = (first // edges[axis] + counts[axis] // 2) * edges[axis]
+        halves = [[*spans[:axis], half, *spans[axis + 1 :]] for half in ((first, middle), (middle, stop))]
+        return [part for half in halves for part in self._parts(half)]
 
     @property
     def where(self) -> str:
@@ -122,22 +164,33 @@ class BlockReader:
             for (first, stop), edge in zip(spans, self.info.chunk_shape, strict=True)
         ]
         cells = {"/".join(map(str, cell)): cell for cell in product(*ranges)}
-        self._check_sizes(cells)
-        for name, data in read_files(self.where, self._kvstore, list(cells)).items():
+        for name, data in self._files(list(cells)):
             if data is None and not self.is_fill_allowed:
                 raise FormatError(f"{join(self.where, name)}: a block expected, and it is missing; fetch it again")
             if data is not None:
                 yield name, self._checked(name, cells[name], data)
 
-    def _check_sizes(self, names: Iterable[str]) -> None:
-        """Refuse a file on this disk that no packer makes of a block: it would be read into memory whole."""
-        if not self.tree.is_local:
+    def _files(self, names: Sequence[str]) -> Iterator[tuple[str, bytes | None]]:
+        """Each file's bytes, never more than a packer makes of a block: they are in memory whole."""
+        most = 2 * prod(self.info.chunk_shape) * self.info.dtype.itemsize + 2**16
+        if self.tree.is_local:
+            for name in names:
+                self._check_size(name, self.tree.size_of(join(self.node, name)), most)
+            yield from read_files(self.where, self._kvstore, names).items()
             return
-        most = 2 * prod(self.info.chunk_shape) * self.info.dtype.itemsize + 2**20
-        for name in names:
-            size = self.tree.size_of(join(self.node, name))
-            if size is not None and size > most:
-                raise FormatError(f"{join(self.where, name)}: a block of at most {most} bytes expected, found {size}")
+        urls = [self.tree.locate(join(self.node, name)) for name in names]
+        pool = ThreadPoolExecutor(min(REQUESTS_AT_ONCE, len(names)))
+        try:
+            for name, data in zip(names, pool.map(partial(read_at_most, most_bytes=most + 1), urls), strict=True):
+                self._check_size(name, len(data or b""), most)
+                yield name, data
+        finally:
+            pool.shutdown(cancel_futures=True)  # what was not begun is not asked for once one has failed
+
+    def _check_size(self, name: str, size: int | None, most: int) -> None:
+        if size is not None and size > most:
+            found = size if self.tree.is_local else "more"
+            raise FormatError(f"{join(self.where, name)}: a block of at most {most} bytes expected, found {found}")
 
     def _checked(self, name: str, cell: tuple[int, ...], data: bytes) -> bytes:
         """The block as tensorstore takes it, its header right."""

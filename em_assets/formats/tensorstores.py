@@ -23,6 +23,9 @@ CACHE_BYTES = 64 * 2**20
 TRIES = 5
 """Requests for the same bytes before a server counts as one that does not answer: as many as transfers make."""
 
+FILES_AT_ONCE = 256
+"""That are asked for: each pending one costs memory, however small it is."""
+
 PAUSES = {"initial_delay": "500ms", "max_delay": "10s"}
 """Between them; each is about twice the last."""
 
@@ -81,7 +84,7 @@ def open_kvstore(where: str, spec: Mapping[str, Any]) -> Any:
 
 
 def read_files(where: str, kvstore: Any, names: Sequence[str]) -> dict[str, bytes | None]:
-    """The bytes of each file, all asked for at once; None for one that is not there.
+    """The bytes of each file, some hundreds asked for at once; None for one that is not there.
 
     Raises
     ------
@@ -90,12 +93,15 @@ def read_files(where: str, kvstore: Any, names: Sequence[str]) -> dict[str, byte
     SourceError
         A server does not answer, or gives it to nobody.
     """
-    asked = {name: kvstore.read(name) for name in names}
-    try:
-        found = {name: answer.result() for name, answer in asked.items()}
-    except TENSORSTORE_ERRORS as error:
-        raise _failure(where, error) from error
-    return {name: None if answer.state == "missing" else answer.value for name, answer in found.items()}
+    found: dict[str, bytes | None] = {}
+    for first in range(0, len(names), FILES_AT_ONCE):
+        asked = {name: kvstore.read(name) for name in names[first : first + FILES_AT_ONCE]}
+        try:
+            answers = {name: answer.result() for name, answer in asked.items()}
+        except TENSORSTORE_ERRORS as error:
+            raise _failure(where, error) from error
+        found |= {name: None if answer.state == "missing" else answer.value for name, answer in answers.items()}
+    return found
 
 
 def read_tensorstore(where: str, array: Any) -> NDArray[Any]:

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
-from em_assets.errors import FormatError, SourceUnreachableError, UsageError
+from em_assets.errors import FormatError, SourceMissingError, SourceUnreachableError, UsageError
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -85,12 +85,26 @@ def read_all(url: str) -> bytes | None:
     return _read(url, None)
 
 
+def read_at_most(url: str, most_bytes: int) -> bytes | None:
+    """The first bytes of a file, or all where there are fewer; None only where there is no such file.
+
+    Raises
+    ------
+    SourceMissingError
+        It is not for the public: perhaps there, so it is not known to be absent.
+    SourceUnreachableError
+        The server does not answer.
+    """
+    data = _read(url, most_bytes, is_private_absent=False)
+    return None if data is None else data[:most_bytes]
+
+
 def look(url: str) -> "ObjectMeta | None":
     """What a server says of a file: `size`, `e_tag`, `last_modified`; as `read_head`."""
     return _answer(url, lambda store, name: store.head(name))
 
 
-def _read(url: str, stop_after: int | None) -> bytes | None:
+def _read(url: str, stop_after: int | None, *, is_private_absent: bool = True) -> bytes | None:
     def read(store: "HTTPStore", name: str) -> bytes:
         data = bytearray()
         for part in store.get(name).stream(min_chunk_size=min(stop_after or 2**20, 2**20)):
@@ -99,10 +113,10 @@ def _read(url: str, stop_after: int | None) -> bytes | None:
                 break
         return bytes(data)
 
-    return _answer(url, read)
+    return _answer(url, read, is_private_absent=is_private_absent)
 
 
-def _answer(url: str, ask: Callable[["HTTPStore", str], T]) -> T | None:
+def _answer(url: str, ask: Callable[["HTTPStore", str], T], *, is_private_absent: bool = True) -> T | None:
     """What is answered to a question about a name in a folder; None where there is none for the public."""
     from obstore import exceptions
 
@@ -110,9 +124,13 @@ def _answer(url: str, ask: Callable[["HTTPStore", str], T]) -> T | None:
     folder, _, name = address.rpartition("/")
     try:
         return ask(_store(folder), name)
-    except (FileNotFoundError, exceptions.PermissionDeniedError, exceptions.UnauthenticatedError):
-        # A bucket that lists nothing to the public answers 403 where there is no object.
+    except FileNotFoundError:
         return None
+    except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
+        # A bucket that lists nothing to the public answers 403 where there is no object.
+        if is_private_absent:
+            return None
+        raise SourceMissingError(f"{address}: not there, or not public: {str(error).splitlines()[0]}") from error
     except (exceptions.BaseError, OSError, ValueError) as error:
         said = str(error).splitlines()[0]
         raise SourceUnreachableError(f"{address}: no answer, a later try may succeed: {said}") from error

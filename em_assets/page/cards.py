@@ -4,6 +4,7 @@ import json
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from em_assets.errors import EMAssetsError
@@ -14,7 +15,7 @@ from em_assets.layouts.works import Work, work_of
 from em_assets.model import FIELD_NAMES, VolumeRecord
 from em_assets.page import figures
 from em_assets.page.checks import Check, checks_of_volume
-from em_assets.page.reading import Holding, Row
+from em_assets.page.reading import Holding, Row, in_words
 from em_assets.page.snippets import Snippet, snippets
 from em_assets.settings import PUBLIC, SAMPLE, Settings
 from em_assets.volumes.preview import Thumbnail, thumbnail_of
@@ -26,7 +27,7 @@ ORIGINS = {SAMPLE: "sample: made-up pixels", PUBLIC: "public archive"}
 
 @dataclass(frozen=True)
 class Other:
-    """What somebody else says of a field, and what became of it."""
+    """What somebody else says of a field, and what became of it; of all volumes of the dataset, or of one."""
 
     field: str
     value: str
@@ -39,6 +40,7 @@ class Other:
     cause: str | None
     is_settled: bool
     rule: str
+    is_dataset_wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -162,12 +164,17 @@ def cards_of(
         yield _card(record, holding, settings, citation, checks.get(record.volume, ()), pictures.get(record.volume))
 
 
-def picture_of(committed: CommittedVolume, most_bytes: int) -> Thumbnail | str:
+def name_of(origin: str) -> str:
+    """The origin in words; of a mirror the folder's name alone, since where it lies is this machine's business."""
+    return ORIGINS.get(origin, f"mirror {PurePath(origin).name}")
+
+
+def picture_of(committed: CommittedVolume, most_bytes: int, settings: Settings) -> Thumbnail | str:
     """The thumbnail of a committed volume, or why it cannot be drawn."""
     try:
         return thumbnail_of(open_committed(committed), content=committed.commit.content, most_bytes=most_bytes)
-    except EMAssetsError as error:
-        return str(error)
+    except (EMAssetsError, OSError, MemoryError) as error:
+        return in_words(error, settings)
 
 
 def searchable(texts: Iterable[object]) -> str:
@@ -189,7 +196,7 @@ def _card(
     committed = holding.committed.get(volume)
     said = {one.field: one for one in _said(holding, volume)}
     conflicts = tuple(other for one in said.values() for other in one.others)
-    all_checks = (*checks, *checks_of_volume(volume, committed, record))
+    all_checks = (*checks, *checks_of_volume(volume, committed, record, settings))
     sizes = [size for size in record.voxel_size_zyx_nm if size is not None]
     return Card(
         dataset=dataset.name,
@@ -197,7 +204,7 @@ def _card(
         title=record.title or dataset.title,
         content=record.content,
         labels_of=record.labels_of,
-        origin=ORIGINS.get(record.origin, f"mirror {record.origin}"),
+        origin=name_of(record.origin),
         is_made_up=record.origin == SAMPLE,
         picture=picture if isinstance(picture, Thumbnail) else None,
         no_picture=_no_picture(picture, committed, dataset.name),
@@ -292,6 +299,7 @@ def _other(row: Row) -> Other:
         cause=row["cause"],
         is_settled=row["is_settled"],
         rule=row["rule"],
+        is_dataset_wide=row["volume"] is None,
     )
 
 

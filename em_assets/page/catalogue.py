@@ -8,20 +8,23 @@ from typing import NamedTuple
 
 from em_assets.datasets import Dataset
 from em_assets.errors import EMAssetsError
-from em_assets.page.cards import ORIGINS, Card, cards_of, picture_of
+from em_assets.page.cards import Card, Other, cards_of, name_of, picture_of
 from em_assets.page.checks import checks_of_dataset
-from em_assets.page.reading import Holding, read_holding
+from em_assets.page.reading import Holding, in_words, read_holding
 from em_assets.settings import SAMPLE, Settings
 from em_assets.volumes.preview import Thumbnail
 from em_assets.volumes.store import CommittedVolume
 
 PICTURES_BYTES = 24_000_000
-"""Of all thumbnails together, so that a page of a thousand volumes still opens at once."""
+"""Of all thumbnails together as they stand in the page, in base64: a page of thousands of volumes has a bound."""
 
 MOST_PICTURE_BYTES = 64_000
 LEAST_PICTURE_BYTES = 4_000
 
 READ_AT_ONCE = 4
+
+DAMAGED = (EMAssetsError, OSError, ValueError)
+"""What tables and manifests that cannot be read, or say what cannot be, end in."""
 
 STATES = {
     "disputed": "sources disagree",
@@ -90,13 +93,18 @@ class Catalogue:
 
     @property
     def n_conflicts(self) -> int:
-        """Of all volumes."""
-        return sum(len(card.conflicts) for card in self.cards)
+        """Of all volumes; one about a whole dataset is on the card of each of its volumes, and counted once."""
+        return len(self._conflicts())
 
     @property
     def n_unsettled(self) -> int:
         """Those of them that no rule decides."""
-        return sum(card.n_unsettled for card in self.cards)
+        return sum(not conflict.is_settled for conflict in self._conflicts())
+
+    def _conflicts(self) -> list[Other]:
+        of_volumes = [one for card in self.cards for one in card.conflicts if not one.is_dataset_wide]
+        of_datasets = {(card.dataset, one) for card in self.cards for one in card.conflicts if one.is_dataset_wide}
+        return of_volumes + [one for _, one in of_datasets]
 
     @property
     def n_unknown(self) -> int:
@@ -118,8 +126,8 @@ def catalogue_of(datasets: Mapping[str, Dataset], settings: Settings) -> Catalog
         dataset = datasets[name]
         try:
             holding = read_holding(dataset, settings)
-        except EMAssetsError as error:
-            later.append(Absent(name, dataset.title, str(error)))
+        except DAMAGED as error:
+            later.append(_damaged(dataset, error, settings))
             continue
         if holding is None:
             if dataset.is_served_by(settings.origin):
@@ -128,9 +136,10 @@ def catalogue_of(datasets: Mapping[str, Dataset], settings: Settings) -> Catalog
             later.append(Absent(name, dataset.title, f"no record yet: em-assets fetch {name}"))
         else:
             held.append(holding)
-    cards = tuple(_cards(held, settings))
+    cards, damaged = _cards(held, settings)
+    held = [one for one in held if one.dataset.name not in {absent.name for absent in damaged}]
     return Catalogue(
-        origin=ORIGINS.get(settings.origin, f"mirror {settings.origin}"),
+        origin=name_of(settings.origin),
         is_made_up=settings.origin == SAMPLE,
         cards=cards,
         facets=_facets(cards),
@@ -138,31 +147,43 @@ def catalogue_of(datasets: Mapping[str, Dataset], settings: Settings) -> Catalog
         n_files=sum(len(one.files) for one in held),
         source_bytes=sum(file.size_bytes for one in held for file in one.files),
         n_tags=sum(one.n_tags for one in held),
-        described_later=tuple(later),
+        described_later=tuple(sorted(later + damaged)),
         not_held=tuple(missing),
     )
 
 
 def picture_bytes(n_volumes: int) -> int:
     """What the thumbnail of one of so many volumes may take."""
-    return max(LEAST_PICTURE_BYTES, min(MOST_PICTURE_BYTES, PICTURES_BYTES // max(1, n_volumes)))
+    most_bytes = PICTURES_BYTES * 3 // 4  # base64 writes three bytes as four letters
+    return max(LEAST_PICTURE_BYTES, min(MOST_PICTURE_BYTES, most_bytes // max(1, n_volumes)))
 
 
-def _cards(held: Sequence[Holding], settings: Settings) -> Iterable[Card]:
+def _damaged(dataset: Dataset, error: Exception, settings: Settings) -> Absent:
+    return Absent(dataset.name, dataset.title, in_words(error, settings))
+
+
+def _cards(held: Sequence[Holding], settings: Settings) -> tuple[tuple[Card, ...], list[Absent]]:
+    """The cards; and the datasets that have none, since a table of theirs says what cannot be."""
     volumes = [(one.dataset.name, name, volume) for one in held for name, volume in one.committed.items()]
     most_bytes = picture_bytes(len(volumes))
 
     def drawn(volume: CommittedVolume | str) -> Thumbnail | str:
-        return volume if isinstance(volume, str) else picture_of(volume, most_bytes)
+        return volume if isinstance(volume, str) else picture_of(volume, most_bytes, settings)
 
     with ThreadPoolExecutor(READ_AT_ONCE) as pool:  # of a store in a bucket each is several requests
         pictures = list(pool.map(drawn, (volume for _, _, volume in volumes)))
     by_dataset: dict[str, dict[str, Thumbnail | str]] = {}
     for (dataset, name, _), picture in zip(volumes, pictures, strict=True):
         by_dataset.setdefault(dataset, {})[name] = picture
+    cards: list[Card] = []
+    damaged: list[Absent] = []
     for one in held:
-        checks = checks_of_dataset(one, settings)
-        yield from cards_of(one, settings, checks, by_dataset.get(one.dataset.name, {}))
+        try:
+            checks = checks_of_dataset(one, settings)
+            cards += list(cards_of(one, settings, checks, by_dataset.get(one.dataset.name, {})))
+        except DAMAGED as error:
+            damaged.append(_damaged(one.dataset, error, settings))
+    return tuple(cards), damaged
 
 
 def _facets(cards: Sequence[Card]) -> tuple[Facet, ...]:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from math import prod
 
 from em_assets import checking, inspecting
-from em_assets.errors import EMAssetsError
+from em_assets.errors import EMAssetsError, StoreError
 from em_assets.inspecting import Seen
 from em_assets.model import VolumeRecord
-from em_assets.page.reading import Holding
+from em_assets.page.reading import Holding, in_words
 from em_assets.settings import Settings
 from em_assets.volumes.quality import why_blank
 from em_assets.volumes.store import CommittedVolume
@@ -20,7 +20,13 @@ from em_assets.volumes.store import CommittedVolume
 MOST_CHUNKS = 1_000_000
 """Rows of a block index that are read for a page: 8 TB of bytes in chunks of 64 voxels' side have 30 million."""
 
+MOST_FILES = 100_000
+"""Files of a volume that are looked at for a page; of one with more, those of metadata alone."""
+
 FOR_DAGSTER = "the files' digests, pixels against their source, grey levels, slices, polarity, twins, newer versions"
+
+
+WHOLE = "every file of the volume is there with its size"
 
 
 @dataclass(frozen=True)
@@ -57,13 +63,14 @@ def checks_of_dataset(holding: Holding, settings: Settings) -> dict[str, list[Ch
     }
 
 
-def checks_of_volume(name: str, committed: CommittedVolume | str | None, record: VolumeRecord) -> Iterator[Check]:
+def checks_of_volume(
+    name: str, committed: CommittedVolume | str | None, record: VolumeRecord, settings: Settings
+) -> Iterator[Check]:
     """What its commit, its ledger and its block index say."""
-    whole = "every file of the volume is there with its size"
     if not isinstance(committed, CommittedVolume):
-        yield Check("volume_whole", whole, (committed or "not written yet",))
+        yield Check("volume_whole", WHOLE, (committed or "not written yet",))
         return
-    yield Check("volume_whole", whole, tuple(_losses(committed)))
+    yield _whole(committed, settings)
     blank = why_blank(committed.commit.statistics)
     yield Check("volume_not_blank", "the volume has a picture in it", (blank,) if blank else ())
     chunks = zip(committed.commit.shape_zyx, committed.commit.chunk_shape, strict=True)
@@ -71,7 +78,7 @@ def checks_of_volume(name: str, committed: CommittedVolume | str | None, record:
         yield Check(
             "volume_well_filled",
             "at least half of the voxels show something",
-            tuple(_thin(Seen(name, committed, record))),
+            tuple(_thin(Seen(name, committed, record), settings)),
         )
 
 
@@ -83,17 +90,25 @@ def _of_record(record: VolumeRecord) -> Iterator[Check]:
     yield Check("licence_known", "somebody said under which licence the data may be used", found)
 
 
-def _losses(committed: CommittedVolume) -> Iterator[str]:
+def _whole(committed: CommittedVolume, settings: Settings) -> Check:
+    n_files = committed.commit.n_files
+    if n_files > MOST_FILES:  # `resolve`, which found the volume, has looked at these
+        promise = f"metadata and ledger of the volume are there; its {n_files:,} files were not looked at for this page"
+        return Check("volume_whole", promise, ())
+    return Check("volume_whole", WHOLE, tuple(_losses(committed, settings)))
+
+
+def _losses(committed: CommittedVolume, settings: Settings) -> Iterator[str]:
     try:
         problem = committed.ledger().first_problem(committed.path)
-    except EMAssetsError as error:
+    except (EMAssetsError, OSError) as error:
         problem = str(error)
     if problem:
-        yield problem
+        yield in_words(StoreError(problem), settings)
 
 
-def _thin(volume: Seen) -> Sequence[str]:
+def _thin(volume: Seen, settings: Settings) -> Sequence[str]:
     try:
         return inspecting.near_blank([volume]).found
-    except EMAssetsError as error:
-        return [str(error)]
+    except (EMAssetsError, OSError) as error:
+        return [in_words(error, settings)]

@@ -100,8 +100,8 @@ one("theme").addEventListener("click", () => {
   try { localStorage.setItem("em_assets.theme", theme); } catch { /* kept for this page alone */ }
 });
 
-// Where the page was opened from a disk, code names the store's own folder.
-if (location.protocol === "file:") {
+// Where the page was opened in its store on a disk, code names the store's own folder. A copy elsewhere knows of none.
+if (location.protocol === "file:" && location.pathname.endsWith("/catalog/index.html")) {
   const store = decodeURIComponent(new URL("..", location.href).pathname);
   for (const code of all(".code pre")) {
     code.textContent = code.textContent.replace('open_group("volumes/', () => `open_group("${store}volumes/`);

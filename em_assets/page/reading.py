@@ -3,6 +3,7 @@
 One dataset or volume that is damaged hides no other: what is wrong with it is kept in words.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from em_assets.catalog.holdings import is_held
 from em_assets.catalog.schemas import CONFLICTS, FIELDS, ORIGINAL_TAGS, RECORD, TableSchema
 from em_assets.catalog.tables import read_table, records_of_table
 from em_assets.datasets import Dataset
-from em_assets.errors import EMAssetsError, NotBuiltError
+from em_assets.errors import EMAssetsError, NotBuiltError, StoreError
 from em_assets.keeping import bring
 from em_assets.model import RawFile, VolumeRecord
 from em_assets.settings import Settings
@@ -70,13 +71,22 @@ def read_holding(dataset: Dataset, settings: Settings) -> Holding | None:
     )
 
 
+def in_words(error: Exception, settings: Settings) -> str:
+    """What went wrong, without where the store lies: the page is the same wherever that is, and may be mailed."""
+    text = str(error) or type(error).__name__
+    for place in (settings.store, settings.remote):
+        if place is not None:
+            text = re.sub(rf"(?<![\w.:/-]){re.escape(str(place))}(?![\w.-])", "the store", text)
+    return text
+
+
 def _committed(dataset: Dataset, settings: Settings) -> Iterator[tuple[str, CommittedVolume | str]]:
     folder = settings.volumes_dir(dataset.name)
     for name in volume_names(folder):
         try:
             volume = resolve(folder / name)
-        except EMAssetsError as error:
-            yield name, str(error)
+        except (EMAssetsError, OSError) as error:
+            yield name, in_words(error, settings)
             continue
         if volume is not None:
             yield name, volume
@@ -99,8 +109,13 @@ def _rows(schema: TableSchema, dataset: Dataset, settings: Settings) -> tuple[Ro
 
 
 def _n_rows(schema: TableSchema, dataset: Dataset, settings: Settings) -> int:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     path = settings.metadata_dir(dataset.name) / f"{schema.name}.parquet"
-    # The footer alone: a dataset may have millions of tags.
-    return int(pq.read_metadata(path).num_rows) if path.is_file() else 0
+    if not path.is_file():
+        return 0
+    try:
+        return int(pq.read_metadata(path).num_rows)  # the footer alone: a dataset may have millions of tags
+    except (pa.ArrowException, OSError) as error:
+        raise StoreError(f"{path}: not a readable Parquet file ({error}); remove it and fetch again") from error

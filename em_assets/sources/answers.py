@@ -15,7 +15,10 @@ from em_assets.sources.wire import MODIFIED, NotResumedError, Resume, agree, mod
 if TYPE_CHECKING:
     import socket
 
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+MOST_DIGITS = 19
+"""Of a number of bytes: no file has more, and Python takes no number of thousands of them."""
+
+_CONTENT_RANGE = re.compile(rf"bytes (\d{{1,{MOST_DIGITS}}})-(\d{{1,{MOST_DIGITS}}})/(\d{{1,{MOST_DIGITS}}})")
 
 
 class Answer(Protocol):
@@ -83,8 +86,16 @@ def resume_with(response: Answer) -> str | None:
 
 
 def size_of(response: Answer) -> int | None:
-    """Bytes that the answer declares; None where it does not."""
+    """Bytes that the answer declares; None where it does not.
+
+    Raises
+    ------
+    IncompleteError
+        More than any file has.
+    """
     declared = response.headers.get("Content-Length", "")
+    if declared.isdecimal() and len(declared) > MOST_DIGITS:
+        raise IncompleteError(f"{response.url}: a length expected, found one of {len(declared)} digits")
     return int(declared) if declared.isdecimal() else None
 
 

@@ -3,6 +3,8 @@
 Coarse levels are looked at first: a blank one there costs a few kilobytes instead of the box. Once many draws were
 blank, the coarsest level tells where there is anything at all, and the rest are drawn there. Half of a public volume is
 margin, and a label volume may be empty in nine places of ten.
+
+A coarse level is a hint and no more: where a chunk of it is absent it says nothing, and the next finer one is asked.
 """
 
 import math
@@ -14,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from em_assets.errors import OutOfBoundsError
+from em_assets.errors import FormatError, OutOfBoundsError
 from em_assets.formats.volume import SourceLevel, SourceVolume
 from em_assets.model import ZYX, Source
 
@@ -40,6 +42,8 @@ class Boxes:
     blank: list[ZYX] = field(default_factory=list)
     """Starts that were passed over, in their order: recorded with the crop."""
 
+    _whole: dict[int, NDArray[Any] | None] = field(default_factory=dict, repr=False, compare=False)
+
     def starts(self) -> Iterator[ZYX]:
         """The start, if it is given; else as many as are worth reading, none of them blank in a coarse level.
 
@@ -64,7 +68,7 @@ class Boxes:
 
     def share_blank(self) -> float | None:
         """Share of the grid's boxes that a coarse level shows to be blank, of a sample; None where none shows any."""
-        if self._coarse is None:
+        if not self._coarse:
             return None
         random = np.random.default_rng(self.source.seed)
         drawn = [self._drawn(random) for _ in range(N_SAMPLED)]
@@ -76,17 +80,20 @@ class Boxes:
 
     def is_blank_in_coarse(self, start: ZYX) -> bool | None:
         """Whether the same box of the coarsest level that still shows something of it is constant; None without one."""
-        if self._coarse is None:
-            return None
-        z, y, x = (int(begin / by) for begin, by in zip(start, self._ratio(self._coarse), strict=True))
-        begin, extent = (z, y, x), self._coarse_shape
-        if any(at + n > size for at, n, size in zip(begin, extent, self._coarse.shape_zyx, strict=True)):
-            return None
-        if self._coarse_voxels is not None:
-            box = self._coarse_voxels[tuple(slice(at, at + n) for at, n in zip(begin, extent, strict=True))]
-        else:
-            box = self._coarse.read_box(begin, extent)
-        return bool(box.min() == box.max())
+        for index in self._coarse:
+            level = self.volume.levels[index]
+            z, y, x = (int(begin / by) for begin, by in zip(start, self._ratio(level), strict=True))
+            begin, extent = (z, y, x), self._shape_in(level)
+            if any(at + n > size for at, n, size in zip(begin, extent, level.shape_zyx, strict=True)):
+                return None
+            whole = self._whole_level(index)
+            if whole is not None:
+                box: NDArray[Any] | None = whole[tuple(slice(at, at + n) for at, n in zip(begin, extent, strict=True))]
+            else:
+                box = _read_if_there(level, begin, extent)
+            if box is not None:
+                return bool(box.min() == box.max())
+        return None
 
     def _candidates(self) -> Iterator[ZYX]:
         random = np.random.default_rng(self.source.seed)
@@ -100,10 +107,10 @@ class Boxes:
 
     def _aimed(self, random: np.random.Generator) -> Iterator[ZYX]:
         """Starts on the grid whose boxes hold a voxel of the coarsest level that is not like most of its others."""
-        level = self.volume.levels[-1]
-        if len(self.volume.levels) == 1 or math.prod(level.shape_zyx) * self.volume.dtype.itemsize > MOST_COARSE_BYTES:
+        found = self._coarsest_whole()
+        if found is None:
             return
-        voxels = level.read_box((0, 0, 0), level.shape_zyx)
+        level, voxels = found
         values, counts = np.unique(voxels, return_counts=True)
         places = np.flatnonzero(voxels.ravel() != values[counts.argmax()])
         for place in random.choice(places, min(MOST_AIMED, places.size), replace=False):
@@ -125,24 +132,27 @@ class Boxes:
         return [(size - extent) // step + 1 for size, extent, step in sizes]
 
     @cached_property
-    def _coarse(self) -> SourceLevel | None:
-        """The coarsest level in which the box has a few voxels along each axis; None where none has."""
-        for level in reversed(self.volume.levels[1:]):
-            if min(self._shape_in(level)) >= LEAST_COARSE_VOXELS:
-                return level
+    def _coarse(self) -> list[int]:
+        """The levels in which the box has a few voxels along each axis, the coarsest first."""
+        levels = list(enumerate(self.volume.levels))[1:]
+        return [index for index, level in reversed(levels) if min(self._shape_in(level)) >= LEAST_COARSE_VOXELS]
+
+    def _coarsest_whole(self) -> tuple[SourceLevel, NDArray[Any]] | None:
+        """The coarsest level of which nothing is absent, with its voxels; None where there is none that is small."""
+        for index in reversed(range(1, len(self.volume.levels))):
+            voxels = self._whole_level(index)
+            if voxels is not None:
+                return self.volume.levels[index], voxels
         return None
 
-    @cached_property
-    def _coarse_shape(self) -> ZYX:
-        return self.shape_zyx if self._coarse is None else self._shape_in(self._coarse)
-
-    @cached_property
-    def _coarse_voxels(self) -> NDArray[Any] | None:
-        """The whole coarse level, where it is small: one answer instead of one for each box."""
-        level = self._coarse
-        if level is None or math.prod(level.shape_zyx) * self.volume.dtype.itemsize > MOST_COARSE_BYTES:
+    def _whole_level(self, index: int) -> NDArray[Any] | None:
+        """A whole coarse level: one answer instead of one for each box; None where it is large, or not all there."""
+        level = self.volume.levels[index]
+        if math.prod(level.shape_zyx) * self.volume.dtype.itemsize > MOST_COARSE_BYTES:
             return None
-        return level.read_box((0, 0, 0), level.shape_zyx)
+        if index not in self._whole:
+            self._whole[index] = _read_if_there(level, (0, 0, 0), level.shape_zyx)
+        return self._whole[index]
 
     def _shape_in(self, level: SourceLevel) -> ZYX:
         z, y, x = (int(extent / by) for extent, by in zip(self.shape_zyx, self._ratio(level), strict=True))
@@ -159,3 +169,18 @@ class Boxes:
             f"{self.source.url}: the box {start} to {tuple(ends)} (z, y, x) is not inside the volume (0, 0, 0) to "
             f"{self.volume.shape_zyx}; mend `start_zyx` or `shape_zyx`"
         )
+
+
+def says_absent(error: FormatError) -> bool:
+    """Whether a read failed because a chunk is not there."""
+    return "NOT_FOUND" in str(error) or "missing" in str(error)
+
+
+def _read_if_there(level: SourceLevel, start: ZYX, shape: ZYX) -> NDArray[Any] | None:
+    """A box of a level; None where a chunk of it is not there."""
+    try:
+        return level.read_box(start, shape)
+    except FormatError as error:
+        if not says_absent(error):
+            raise
+        return None

@@ -17,9 +17,9 @@ from typing import NoReturn
 from urllib.parse import quote, urlsplit
 
 from em_assets.errors import SourceUnreachableError
-from em_assets.sources.answers import has_more
-from em_assets.sources.direct import aligned
+from em_assets.sources.answers import MOST_DIGITS, has_more
 from em_assets.sources.wire import BLOCK_BYTES, LATER, LEAST_WAIT_S, PATIENCE, Patience
+from em_assets.volumes.direct import aligned
 
 MOST_HEAD_BYTES = 1 << 16
 HEAD_AT_ONCE_BYTES = 4096
@@ -391,4 +391,6 @@ def _length(head: Head) -> int:
         return 0
     if "Transfer-Encoding" in head.headers or not (length.isascii() and length.isdecimal()):
         raise UnusualError("a body without a length")
+    if len(length) > MOST_DIGITS:
+        raise UnusualError(f"a length of {len(length)} digits")
     return int(length)

@@ -22,29 +22,32 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from em_assets.errors import (
     FormatError,
     PlanTooLargeError,
     SourceError,
     SourceMissingError,
-    StoreError,
     VolumeChoiceError,
 )
+from em_assets.formats.tensorstores import TENSORSTORE_ERRORS
 from em_assets.formats.volume import SourceVolume
 from em_assets.model import ZYX, RawFile, RemoteFile, Source
 from em_assets.settings import SAMPLE
-from em_assets.sources.boxes import Boxes
+from em_assets.sources.boxes import Boxes, says_absent
 from em_assets.sources.hosts import host_of
 from em_assets.sources.job import Job, is_whole
 from em_assets.sources.manifest import OLD, keep_old
 from em_assets.sources.origins import Origin, locate
-from em_assets.sources.partial import sync_folder
+from em_assets.sources.partial import require_space, sync_folder, unwritable, writable
 from em_assets.sources.paths import below
 from em_assets.sources.progress import Progress, megabytes
 from em_assets.sources.remote_metadata import documents_of, readable, scale_key
 from em_assets.sources.shards import require_shards, shards_of
 from em_assets.sources.transfer import file_sha256
 from em_assets.sources.wire import Patience
+from em_assets.volumes.staging import sync_tree
 
 CROP = "crop.zarr"
 REMOTE_METADATA = "source"
@@ -101,6 +104,8 @@ def fetch(job: Job) -> tuple[RawFile, ...]:
         The box holds more bytes than the source's `max_bytes`.
     SourceMissingError
         Every box that the seed drew was blank.
+    StoreError
+        The disk has no room for the box, or cannot be written.
     """
     held = _held(job)
     if held is not None:
@@ -112,14 +117,14 @@ def fetch(job: Job) -> tuple[RawFile, ...]:
     staging = job.files_dir / job.prefix / f"{STAGING_PREFIX}{os.getpid()}"
     shutil.rmtree(staging, ignore_errors=True)
     try:
-        _write_documents(documents, staging / REMOTE_METADATA)
-        host = host_of(job.source.url, job.files_dir.parents[1], job.patience.connections, job.log)
-        with absence_in_words(job.source), host.line():
-            _write_crop(job, volume, documents, staging / CROP)
-        rows = _rows(job, staging)
-        _publish(job, staging)
-    except OSError as error:
-        raise StoreError(f"{staging}: cannot be written ({error.strerror})") from error
+        with writable(staging, job.source.url):
+            _write_documents(documents, staging / REMOTE_METADATA)
+            host = host_of(job.source.url, job.files_dir.parents[1], job.patience.connections, job.log)
+            with absence_in_words(job.source), host.line():
+                _write_crop(job, volume, documents, staging / CROP)
+            rows = _rows(job, staging)
+            sync_tree(staging)  # its folders too: the names in them must be on the disk before the box has its own
+            _publish(job, staging)
     finally:
         sweep(job.files_dir)
     for row in rows:
@@ -151,7 +156,7 @@ def absence_in_words(source: Source) -> Iterator[None]:
     try:
         yield
     except FormatError as error:
-        if "NOT_FOUND" not in str(error) and "missing" not in str(error):
+        if not says_absent(error):
             raise
         way_on = "" if source.absent_is_fill else ABSENT_WAY_ON
         raise SourceMissingError(f"{source.url}: a chunk of the box is not there: {error}{way_on}") from error
@@ -198,6 +203,8 @@ def _digest(source: Source, origin: Origin, documents: dict[str, bytes]) -> str:
     digest.update(f"{list(cutout_shape(source, origin))}\t{start}\t{source.volume}\n".encode())
     if source.level:
         digest.update(f"level {source.level}\n".encode())
+    if source.absent_is_fill:  # other voxels, where a chunk is absent
+        digest.update(b"absent_is_fill\n")
     return digest.hexdigest()
 
 
@@ -254,6 +261,7 @@ def _write_crop(job: Job, volume: SourceVolume, documents: dict[str, bytes], des
             f"{job.source.url}: a box of {shape} voxels has {size_bytes:,} bytes, more than max_bytes = "
             f"{job.source.max_bytes:,}. Take a smaller `shape_zyx`, or raise `max_bytes`"
         )
+    require_space(job.files_dir, size_bytes, job.source.url)
     boxes = Boxes(job.source, volume, shape)
     for start in boxes.starts():
         job.log(f"{job.source.url}: box from {start} of shape {shape} (z, y, x), {megabytes(size_bytes)}")
@@ -276,9 +284,7 @@ def _write_crop(job: Job, volume: SourceVolume, documents: dict[str, bytes], des
 
 def _copy_box(volume: SourceVolume, start: ZYX, shape: ZYX, dest: Path, progress: Progress) -> bool:
     """Copy the box in slabs of whole chunks, and tell whether it is blank; peak memory is one slab and its chunks."""
-    import tensorstore as ts
-
-    array = ts.open(_array_spec(volume, shape, dest / "s0"), create=True).result()
+    array = _new_array(volume, shape, dest / "s0")
     lowest, highest = [], []
     depth = _slab_depth(volume)
     for z in range(0, shape[0], depth):
@@ -286,10 +292,26 @@ def _copy_box(volume: SourceVolume, start: ZYX, shape: ZYX, dest: Path, progress
         slab = volume.read((start[0] + z, start[1], start[2]), slab_shape)
         lowest.append(slab.min())
         highest.append(slab.max())
-        array[z : z + slab_shape[0]].write(slab).result()
+        _write_slab(array[z : z + slab_shape[0]], slab, dest / "s0")
         progress.add_bytes(slab.nbytes)
     progress.add_file()
     return bool(min(lowest) == max(highest))
+
+
+def _new_array(volume: SourceVolume, shape: ZYX, dest: Path) -> Any:
+    import tensorstore
+
+    try:
+        return tensorstore.open(_array_spec(volume, shape, dest), create=True).result()
+    except TENSORSTORE_ERRORS as error:
+        raise unwritable(error, dest, "a box", math.prod(shape) * volume.dtype.itemsize) from error
+
+
+def _write_slab(part: Any, slab: NDArray[Any], dest: Path) -> None:
+    try:
+        part.write(slab).result()
+    except TENSORSTORE_ERRORS as error:
+        raise unwritable(error, dest, "a slab of the box", slab.nbytes) from error
 
 
 def _slab_depth(volume: SourceVolume) -> int:
@@ -361,8 +383,6 @@ def _rows(job: Job, staging: Path) -> tuple[RawFile, ...]:
     rows = []
     for file in sorted(path for path in staging.rglob("*") if path.is_file()):
         path = job.prefix + file.relative_to(staging).as_posix()
-        with file.open("rb") as content:
-            os.fsync(content.fileno())
         rows.append(
             RawFile(
                 path=path,

@@ -10,10 +10,13 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from urllib.parse import unquote, urlsplit
 
-from em_assets.errors import SourceMissingError, SourceUnreachableError
+from em_assets.errors import SourceError, SourceMissingError, SourceUnreachableError
 from em_assets.sources.globs import Wanted
 from em_assets.sources.origins import Location
 from em_assets.sources.wire import BLOCK_BYTES, ELSEWHERE, LATER, Body, Entry, Patience, Resume, in_time, modified
+
+MOST_FOLDERS = 100_000
+"""That one source is listed through; links may lead in circles."""
 
 PASSING_ERRORS: tuple[type[Exception], ...] = (
     ftplib.error_temp,
@@ -91,7 +94,7 @@ def _entries(location: Location, wanted: Wanted, patience: Patience) -> list[Ent
             if size_bytes is not None:
                 return [Entry("", size_bytes, _modified(ftp, path))]
         root = path.rstrip("/") + "/"
-        return sorted(_walk(ftp, root, "", wanted, patience), key=lambda entry: entry.path)
+        return sorted(_walk(ftp, location.url, root, wanted, patience), key=lambda entry: entry.path)
 
 
 class _FTP(ftplib.FTP):
@@ -151,17 +154,23 @@ def _named_errors(url: str) -> Iterator[None]:
         raise SourceUnreachableError(f"{url}: no answer, {LATER} ({error or 'the connection was closed'})") from error
 
 
-def _walk(ftp: _FTP, root: str, folder: str, wanted: Wanted, patience: Patience) -> Iterator[Entry]:
-    for name, facts in _listed(ftp, root + folder, patience):
-        path = folder + name
-        if facts.get("type") == "dir":
-            if wanted.may_hold(path):
-                yield from _walk(ftp, root, f"{path}/", wanted, patience)
-        elif path in wanted:
-            size = facts.get("size")
-            size_bytes = int(size) if size else _size(ftp, root + path)
-            when = facts.get("modify")
-            yield Entry(path, size_bytes, _stamp(when) if when else _modified(ftp, root + path))
+def _walk(ftp: _FTP, url: str, root: str, wanted: Wanted, patience: Patience) -> Iterator[Entry]:
+    """Yield the wanted files below a folder, in no order."""
+    pending, n_folders = [""], 0
+    while pending:
+        folder, n_folders = pending.pop(), n_folders + 1
+        if n_folders > MOST_FOLDERS:
+            raise SourceError(f"{url}: more than {MOST_FOLDERS:,} folders; narrow `include`")
+        for name, facts in _listed(ftp, root + folder, patience):
+            path = folder + name
+            if facts.get("type") == "dir":
+                if wanted.may_hold(path):
+                    pending.append(f"{path}/")
+            elif path in wanted:
+                size = facts.get("size")
+                size_bytes = int(size) if size else _size(ftp, root + path)
+                when = facts.get("modify")
+                yield Entry(path, size_bytes, _stamp(when) if when else _modified(ftp, root + path))
 
 
 def _listed(ftp: _FTP, folder: str, patience: Patience) -> list[tuple[str, dict[str, str]]]:

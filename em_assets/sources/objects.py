@@ -18,7 +18,6 @@ from threading import Event, Lock
 
 from em_assets.errors import SourceError
 from em_assets.model import RemoteFile
-from em_assets.sources import direct
 from em_assets.sources.answers import Answer, asking, resume_with, validators_of
 from em_assets.sources.checksums import algorithm_of, declared, new_digest
 from em_assets.sources.connection import Connection, Head, UnusualError
@@ -29,6 +28,7 @@ from em_assets.sources.protocols import ask_ranged
 from em_assets.sources.sessions import connection_for
 from em_assets.sources.transfer import Demand, Fetched, sums_of, why_no_data
 from em_assets.sources.wire import BLOCK_BYTES, Body, Patience, agree
+from em_assets.volumes import direct
 from em_assets.volumes.pages import HEAD_BYTES
 
 SMALL_BYTES = BLOCK_BYTES - (1 << 17)

@@ -23,9 +23,9 @@ from typing import Any
 
 from em_assets.errors import StoreError
 from em_assets.model import RemoteFile
-from em_assets.sources import direct
 from em_assets.sources.checksums import Digest, algorithm_of, new_digest
 from em_assets.sources.wire import BLOCK_BYTES, Body, Resume
+from em_assets.volumes import direct
 
 PARTIAL = re.compile(r"\.[0-9a-f]{16}\.(partial|note|note\.new|lent)")
 """Names of what is still arriving; none of a source's own names is taken for one by mistake."""
@@ -243,11 +243,15 @@ class Partial:
         self._digests |= missing
 
 
-def unwritable(error: OSError, path: Path, what: str, size_bytes: int | None) -> StoreError:
-    """A disk that fails, in words: which file, how many bytes it needs, and how many are free."""
+def unwritable(error: Exception, path: Path, what: str, size_bytes: int | None) -> StoreError:
+    """A disk that fails, in words: which file, how many bytes it needs, and how many are free.
+
+    A library's own error (tensorstore's is a ValueError) is quoted.
+    """
     needed = "unknown" if size_bytes is None else f"{size_bytes:,}"
+    file, why = getattr(error, "filename", None) or path, getattr(error, "strerror", None) or error
     return StoreError(
-        f"{error.filename or path}: cannot be written ({error.strerror}); bytes needed: {needed}, for {what}; "
+        f"{file}: cannot be written ({why}); bytes needed: {needed}, for {what}; "
         f"bytes free: {free_bytes(path):,}; make room there and run again"
     )
 

@@ -20,13 +20,13 @@ from typing import NamedTuple
 
 from em_assets.errors import IncompleteError, SourceError
 from em_assets.model import RemoteFile
-from em_assets.sources.direct import ALIGNED_BYTES, aligned
 from em_assets.sources.hosts import Host
 from em_assets.sources.origins import Location, Origin
 from em_assets.sources.partial import Partial
 from em_assets.sources.protocols import Ranged, ask_ranged
 from em_assets.sources.sessions import connections_kept
 from em_assets.sources.wire import Body, NotResumedError, Patience, Resume, Watch, agree
+from em_assets.volumes.direct import ALIGNED_BYTES, aligned
 
 RANGED_FROM_BYTES = 32 << 20
 MOST_AT_ONCE = 4
@@ -221,6 +221,9 @@ class _Receiver:
             with self._speaker.body(self._location, patience, Resume(position, self._validator, unit.end)) as body:
                 if body.start != position:
                     raise NotResumedError(f"{self._location.url}: a range asked for, the whole file sent")
+                # The first range may be answered by the whole file, which nobody has compared with the others.
+                if body.size_bytes != self._filling.end or not agree(self._validator, body.validators):
+                    raise NotResumedError(f"{self._location.url}: {self._validator} asked for, another version sent")
                 for count in _pieces(body, unit.block[position - unit.start :], self._location.url):
                     position += count
                     pace.keep_up(position)

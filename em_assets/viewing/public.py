@@ -28,9 +28,10 @@ _MARKS = {"info": "precomputed", "zarr.json": "ome_zarr", ".zattrs": "ome_zarr",
 def hosted_link(dataset: Dataset, scene: Scene, settings: Settings) -> str | None:
     """A link that shows the archive's own copy at the same place; None where no browser can read it.
 
-    Whether the archive lets a page of another host read it, this machine cannot know.
+    None as well where a voxel size is unknown: lengths are voxels then, along axes that our own copy has in an order
+    which the archive's need not have. Whether the archive lets another host's page read it, this machine cannot know.
     """
-    if settings.origin != PUBLIC:
+    if settings.origin != PUBLIC or scene.voxel_size_zyx_nm is None:
         return None
     rows = read_manifest(settings.raw_dir(dataset.name)) or ()
     found = {layer.name: _public_url(dataset, layer.name, rows) for layer in scene.layers}

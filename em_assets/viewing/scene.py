@@ -88,7 +88,8 @@ class Scene:
             return ()
         unknown = ((layer.name, _unknown_axes(layer)) for layer in self.layers)
         return tuple(
-            f"{name}: the voxel size is unknown along {axes}: shown in voxels, which need not be cubes"
+            f"{name}: the voxel size is unknown along {axes}: shown in voxels, which need not be cubes, and without a "
+            "link to the archive's own copy, whose axes may stand in another order"
             for name, axes in unknown
             if axes
         )

@@ -6,7 +6,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from em_assets.remote.path import Object, RemotePath
+from em_assets.remote.path import REMOVED_AT_ONCE, Object, RemotePath
 from em_assets.volumes.folders import Folder
 from em_assets.volumes.staging import PREFIX, left_alone, maybe_in_use_elsewhere, sweep
 from em_assets.volumes.store import COMMITS, GENERATIONS, committed_generations
@@ -76,27 +76,36 @@ def _collect_in_bucket(folder: RemotePath, dry_run: bool, untouched: timedelta) 
         newest = max(objects[key].modified for key in keys)
         if generation in kept or newest >= datetime.now(UTC) - untouched:
             continue
-        if dry_run or _removed_unless_committed(folder, generation, keys):
+        if dry_run or _removed_unless_committed(folder, generation, keys, objects):
             found.append((folder / generation, sum(objects[key].size_bytes for key in keys)))
     return found
 
 
-def _removed_unless_committed(folder: RemotePath, generation: str, keys: list[str]) -> bool:
+def _removed_unless_committed(folder: RemotePath, generation: str, keys: list[str], objects: dict[str, Object]) -> bool:
     """Remove a generation, whose writer may have died before its commit and be followed by another right now.
 
     Its document goes first and the commits are read again then: who commits later than that misses the document, and
-    writes the generation anew.
+    writes the generation anew. Whoever does so is looked for before each batch of objects, and has what is left.
     """
-    document = folder / GENERATIONS / f"{generation}.json"
+    key_of_document = f"{GENERATIONS}/{generation}.json"
+    document = folder / key_of_document
     try:
         before = document.read_bytes()
-        folder.remove([f"{GENERATIONS}/{generation}.json"])
+        folder.remove([key_of_document])
     except FileNotFoundError:
         before = None
-    if before is not None and generation in committed_generations(folder):
-        document.put(before)
+    if generation in committed_generations(folder):
+        if before is not None:
+            document.put(before)
         return False
-    folder.remove([key for key in keys if folder / key != document])
+    now = (folder / generation).objects()
+    if any(objects.get(f"{generation}/{key}") != found for key, found in now.items()):
+        return False  # somebody has begun to write it anew
+    others = [key for key in keys if key != key_of_document]
+    for start in range(0, len(others), REMOVED_AT_ONCE):
+        if document.is_file() or generation in committed_generations(folder):
+            return False
+        folder.remove(others[start : start + REMOVED_AT_ONCE])
     return True
 
 

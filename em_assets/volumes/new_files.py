@@ -6,30 +6,24 @@ took half as long as compressing.
 """
 
 import fcntl
-import mmap
 import os
 import threading
 from array import array
 from collections.abc import Iterable
 from contextlib import suppress
-from errno import EINVAL
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from em_assets.volumes.direct import ALIGNED_BYTES, LEAST_BYTES, aligned, is_refusal, turn_direct, turn_plain
+
 Piece = bytes | memoryview
 """Part of a file; used up before the next one is asked for, so that a buffer can be used again."""
 
 BUFFER_BYTES = 2 << 20
 """Gathered by each thread before it writes."""
-
-LEAST_DIRECT_BYTES = 64 << 10
-"""A smaller file is written at once, through the cache."""
-
-BLOCK_BYTES = 4096
-"""What is written past the cache begins and ends at a multiple of this, in memory and in the file."""
 
 _GET_FLAGS, _SET_FLAGS, _TOP_FOLDER = 0x80086601, 0x40086602, 0x20000
 """FS_IOC_GETFLAGS, FS_IOC_SETFLAGS and FS_TOPDIR_FL of <linux/fs.h>: `chattr +T`."""
@@ -66,7 +60,7 @@ class NewFile:
                 if n_held == BUFFER_BYTES:
                     self._write(buffer.data)
                     n_held = 0
-        whole = n_held - n_held % BLOCK_BYTES if self._is_direct is not None or n_held >= LEAST_DIRECT_BYTES else 0
+        whole = n_held - n_held % ALIGNED_BYTES if self._is_direct is not None or n_held >= LEAST_BYTES else 0
         self._write(buffer[:whole].data)
         self._rest = buffer[whole:n_held].tobytes()
 
@@ -86,18 +80,18 @@ class NewFile:
     def _write(self, held: memoryview) -> None:
         """Write whole blocks."""
         if held and self._is_direct is None:
-            self._is_direct = _past_the_cache(self._descriptor)
+            self._is_direct = turn_direct(self._descriptor)
         while held:
             try:
                 held = held[os.write(self._descriptor, held) :]
             except OSError as error:
                 # Some file systems take the flag and then refuse, or ask for larger blocks.
-                if error.errno != EINVAL or not self._is_direct:
+                if not self._is_direct or not is_refusal(error):
                     raise
                 self._through_the_cache()
 
     def _through_the_cache(self) -> None:
-        fcntl.fcntl(self._descriptor, fcntl.F_SETFL, os.O_WRONLY)
+        turn_plain(self._descriptor)
         self._is_direct = False
 
 
@@ -128,14 +122,6 @@ def _created(path: Path) -> int:
         return os.open(path, flags, 0o666)
 
 
-def _past_the_cache(descriptor: int) -> bool:
-    try:
-        fcntl.fcntl(descriptor, fcntl.F_SETFL, os.O_WRONLY | os.O_DIRECT)
-    except OSError:
-        return False
-    return True
-
-
 def _write_all(descriptor: int, rest: memoryview) -> None:
     while rest:
         rest = rest[os.write(descriptor, rest) :]
@@ -145,7 +131,5 @@ def _thread_buffer() -> NDArray[Any]:
     """A thread's memory for what it writes, at a multiple of a page; a thread writes one file at a time."""
     found: NDArray[Any] | None = getattr(_memory, "buffer", None)
     if found is None:
-        # Private: a forked child would write into what its parent is writing from.
-        memory = mmap.mmap(-1, BUFFER_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        found = _memory.buffer = np.frombuffer(memory, np.uint8)
+        found = _memory.buffer = np.frombuffer(aligned(BUFFER_BYTES), np.uint8)
     return found

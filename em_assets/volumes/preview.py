@@ -96,8 +96,8 @@ def preview_png(
     single image is drawn as itself. Reads three planes of `shape_zyx`: give it a coarse level.
     """
     planes = _middle_planes(read, shape_zyx)
-    pictures = [_label_picture(p) for p in planes] if content == "labels" else _grey_pictures(planes)
     sizes = _pixels_zyx(shape_zyx, voxel_size_zyx_nm, is_single=len(planes) == 1)
+    pictures = _pictures(planes, sizes, is_labels=content == "labels")
     return _png(_mosaic(pictures, sizes), in_colour=content == "labels")
 
 
@@ -137,9 +137,9 @@ def thumbnail_of(
     level = enough[-1] if enough else volume.levels[0]
     planes = _middle_planes(level.read_box, level.shape_zyx)
     is_labels = (content or volume.content) == "labels"
-    pictures = [_label_picture(plane) for plane in planes] if is_labels else _grey_pictures(planes)
     for side, greys in _ways_to_save(side_pixels, is_labels=is_labels):
         sizes = _pixels_zyx(level.shape_zyx, level.voxel_size_zyx_nm, is_single=len(planes) == 1, side_pixels=side)
+        pictures = _pictures(planes, sizes, is_labels=is_labels)
         mosaic = _mosaic([picture if is_labels else _in_greys(picture, greys) for picture in pictures], sizes)
         png = _png(mosaic, in_colour=is_labels, is_tight=True)
         if len(png) <= most_bytes:
@@ -200,6 +200,13 @@ def _middle_planes(read: ReadBox, shape_zyx: ZYX) -> list[NDArray[Any]]:
     return [xy, xz, yz]
 
 
+def _pictures(planes: list[NDArray[Any]], pixels_zyx: ZYX, *, is_labels: bool) -> list[Picture]:
+    """The planes as they are drawn: made as small as the picture, so that nothing is computed at a plane's own size."""
+    places = _places(pixels_zyx, is_single=len(planes) == 1)
+    small = [_resized(plane, place.height, place.width) for plane, place in zip(planes, places, strict=True)]
+    return [_label_picture(plane) for plane in small] if is_labels else _grey_pictures(small)
+
+
 def _grey_pictures(planes: list[NDArray[Any]]) -> list[Picture]:
     values = [np.asarray(plane, np.float64) for plane in planes]
     finite = np.concatenate([value[np.isfinite(value)] for value in values])
@@ -236,7 +243,7 @@ def _mosaic(pictures: list[Picture], pixels_zyx: ZYX) -> Picture:
     canvas = np.zeros((min(SIDE_PIXELS, height), min(SIDE_PIXELS, width)), np.uint8)
     for picture, place in zip(pictures, places, strict=True):
         target = canvas[place.top : place.top + place.height, place.left : place.left + place.width]
-        target[...] = _resized(picture, place.height, place.width)[: target.shape[0], : target.shape[1]]
+        target[...] = picture[: target.shape[0], : target.shape[1]]
     return canvas
 
 
@@ -247,11 +254,11 @@ def _places(pixels_zyx: ZYX, *, is_single: bool) -> tuple[Plane, ...]:
     return (xy,) if is_single else (xy, Plane("xz", 0, y + GAP_PIXELS, x, z), Plane("yz", x + GAP_PIXELS, 0, z, y))
 
 
-def _resized(picture: Picture, height: int, width: int) -> Picture:
+def _resized(plane: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     """Every pixel is the voxel that lies at its centre: no new labels, and the grain of the data stays visible."""
-    rows = (np.arange(height) * 2 + 1) * picture.shape[0] // (2 * height)
-    columns = (np.arange(width) * 2 + 1) * picture.shape[1] // (2 * width)
-    return picture[np.ix_(rows, columns)]
+    rows = (np.arange(height) * 2 + 1) * plane.shape[0] // (2 * height)
+    columns = (np.arange(width) * 2 + 1) * plane.shape[1] // (2 * width)
+    return plane[np.ix_(rows, columns)]
 
 
 def _png(picture: Picture, *, in_colour: bool, is_tight: bool = False) -> bytes:

@@ -3,13 +3,15 @@
 import json
 import re
 import shutil
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Event, Thread
 
 import numpy as np
 import pytest
 import tifffile
 
-from em_assets.adding import Added, add
+from em_assets.adding import Added, add, looking
 from em_assets.datasets import Dataset, read_toml
 from em_assets.datasets.opening import open_raw
 from em_assets.errors import EMAssetsError, SourceMissingError, UnknownFormatError, UsageError
@@ -241,6 +243,68 @@ def test_a_tree_without_end_is_listed_within_bounds(local: Settings, tmp_path: P
     added = add(f"{tmp_path}/stacks/", local, name="wide")
     assert "not everything was listed" in added.remarks[0]
     assert "as far as they were listed" in added.path.read_text()
+
+
+def test_globs_of_the_address_are_not_kept_for_a_folder_below_it(local: Settings, tmp_path: Path) -> None:
+    """They would exclude everything there."""
+    import zarr
+
+    group = zarr.open_group(tmp_path / "stacks/run_1/em.zarr", mode="w", zarr_format=2)
+    group.create_array("s0", data=np.ones((4, 16, 16), np.uint8), chunks=(4, 8, 8))
+    axes = [{"name": axis, "type": "space", "unit": "nanometer"} for axis in "zyx"]
+    scale = [{"type": "scale", "scale": [5.0, 5.0, 5.0]}]
+    datasets = [{"path": "s0", "coordinateTransformations": scale}]
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets}]
+    stack(tmp_path / "stacks/run_2/other.tif")
+    added = add(f"{tmp_path}/stacks/", local, name="below", include=["run_1/**"])
+    dataset, shapes = fetched(added, local)
+    (source,) = dataset.sources
+    assert (source.url, source.include) == (f"{tmp_path}/stacks/run_1/em.zarr/", ("**",))
+    assert shapes == {"em": (4, 16, 16)}
+
+
+class _Slow(BaseHTTPRequestHandler):
+    """A folder with one file, and one whose listing does not come before somebody lets it."""
+
+    let = Event()
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        if self.path == "/data/slow/":
+            self.let.wait()
+        if self.path not in ("/data/", "/data/a.tif"):
+            self.send_error(404)
+            return
+        is_file = self.path.endswith(".tif")
+        body = Path(self.server.file).read_bytes() if is_file else b'<a href="a.tif">a</a> <a href="slow/">slow</a>'  # type: ignore[attr-defined]
+        self.send_response(200)
+        self.send_header("Content-Type", "image/tiff" if is_file else "text/html")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_what_was_found_before_the_time_was_used_up_is_written_and_said_to_be_a_part(
+    local: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looking, "LOOK_S", 3.0)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Slow)
+    server.file = stack(tmp_path / "stacks" / "a.tif")  # type: ignore[attr-defined]
+    Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        added = add(f"http://127.0.0.1:{server.server_address[1]}/data/", local, name="slow")
+    finally:
+        _Slow.let.set()
+        server.shutdown()
+        server.server_close()
+    assert "not everything was listed" in added.remarks[0]
+    assert "as far as they were listed, the first one a.tif" in added.path.read_text()
 
 
 @pytest.mark.parametrize(

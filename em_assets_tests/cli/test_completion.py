@@ -1,6 +1,7 @@
 """Completion in the shell: datasets, volumes, layouts; quickly, and never with a trace."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,21 @@ def test_what_can_stand_there_is_offered(store: Path, words: str, offered: list[
 
 def test_a_setting_that_is_wrong_says_nothing_while_somebody_types(store: Path) -> None:
     assert "epfl_hippocampus" in completed("em-assets show ", EM_ASSETS_MEMORY_GIB="lots")
+
+
+def test_a_bucket_is_not_asked_while_somebody_types(store: Path) -> None:
+    """Here nobody serves it: whoever asked would try again for minutes, and then offer no dataset of one's own."""
+    with socket.socket() as asked:
+        asked.bind(("127.0.0.1", 0))
+        asked.listen()
+        asked.settimeout(0)
+        server = f"http://127.0.0.1:{asked.getsockname()[1]}"
+        bucket = {"EM_ASSETS_STORE": "s3://bucket/store", "EM_ASSETS_CACHE": str(store), "AWS_ENDPOINT_URL": server}
+        bucket |= {"AWS_ACCESS_KEY_ID": "a key", "AWS_SECRET_ACCESS_KEY": "a key"}
+        assert completed("em-assets show min", **bucket)[0] == "mine"
+        assert completed("em-assets open mine --volume ", **bucket) == [""]  # an empty line
+        with pytest.raises(BlockingIOError):
+            asked.accept()
 
 
 def test_nothing_heavy_is_imported_for_it(store: Path) -> None:

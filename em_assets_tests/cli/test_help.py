@@ -56,6 +56,13 @@ def test_a_commands_options_are_explained(command: click.Command) -> None:
     assert unexplained == []
 
 
+@pytest.mark.parametrize("arguments", [(), *((names_of(command),) for command in COMMANDS)], ids=" ".join)
+def test_the_mark_that_keeps_lines_apart_is_not_printed(arguments: tuple[str, ...]) -> None:
+    r"""Click takes `\b` for "do not wrap" only where it is a line of its own."""
+    assert "\b" not in help_of(*arguments)
+    assert r"\b" not in help_of(*arguments)
+
+
 def test_the_list_of_commands_is_whole() -> None:
     wanted = "list show fetch plan tags conflicts audit ingest validate open catalog query export gc doctor init add"
     assert set(wanted.split()) <= {str(command.name) for command in COMMANDS}

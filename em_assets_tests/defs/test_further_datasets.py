@@ -12,13 +12,13 @@ from em_assets.datasets import builtin_names, demo_names
 ROWS = {
     "cremi_a": (3, ["ssTEM", "24 × 120 × 128", "40 × 4 × 4 nm"]),
     "epfl_mitochondria": (4, ["FIB-SEM", "32 × 96 × 128", "5 × 5 × 5 nm", "uint8"]),
-    "fafb_v14": (1, ["ssTEM", "em", "40 × 16 × 16 nm", "uint8"]),
+    "fafb_v14": (1, ["unknown", "em", "40 × 16 × 16 nm", "uint8"]),
     "h01": (1, ["unknown", "em", "33 × 4 × 4 nm", "uint8"]),
     "jrc_hela_2": (1, ["FIB-SEM", "em", "5.24 × 4 × 4 nm", "uint16"]),
     "jrc_mus_liver": (1, ["FIB-SEM", "em", "8 × 8 × 8 nm", "uint8"]),
     "manc": (1, ["unknown", "em", "8 × 8 × 8 nm", "uint8"]),
     "minnie65": (1, ["unknown", "em", "40 × 8 × 8 nm", "uint8"]),
-    "platynereis_sbem": (1, ["SBF-SEM", "em", "25 × 10 × 10 nm", "uint8"]),
+    "platynereis_sbem": (1, ["SBF-SEM", "em", "unknown", "uint8"]),
     "zebrafinch_j0126": (1, ["unknown", "em", "20 × 10 × 10 nm", "uint8"]),
 }
 
@@ -53,19 +53,19 @@ def test_nobody_contradicts_anybody_and_nothing_unconfirmed_is_known(
     assert asked(home, "SELECT dataset, field, value, other_value FROM conflicts") == []
     unknown = asked(home, "SELECT DISTINCT dataset, field FROM unknown_fields WHERE field IN ('technique', 'licence')")
     of = {field: {row["dataset"] for row in unknown if row["field"] == field} for field in ("technique", "licence")}
-    assert of["technique"] == {"h01", "manc", "minnie65", "zebrafinch_j0126"}
+    assert of["technique"] == {"fafb_v14", "h01", "manc", "minnie65", "zebrafinch_j0126"}
     assert of["licence"] == set(ROWS)
 
 
-def test_who_says_the_voxel_size_is_the_file_or_where_it_says_none_the_publisher(
+def test_who_says_the_voxel_size_is_the_file_or_else_the_publisher_and_never_other_peoples_code(
     home: Home, fetched: subprocess.CompletedProcess[str]
 ) -> None:
     sql = "SELECT dataset, kind, said_by, locator FROM fields WHERE field = 'voxel_size_z_nm' ORDER BY ALL"
     said = {row["dataset"]: row for row in asked(home, sql)}
-    assert {name for name, row in said.items() if row["kind"] == "publisher"} == {
-        "epfl_mitochondria",
-        "platynereis_sbem",
-    }
+    assert {name for name, row in said.items() if row["kind"] == "publisher"} == {"epfl_mitochondria"}
+    assert set(ROWS) - {name for name, row in said.items() if row["kind"]} == {"platynereis_sbem"}
+    sql = "SELECT DISTINCT dataset FROM claims WHERE said_by LIKE '%second-hand%' OR said_by LIKE '%public code%'"
+    assert {row["dataset"] for row in asked(home, sql)} & set(ROWS) == set()
     assert (said["cremi_a"]["said_by"], said["cremi_a"]["locator"]) == (
         "sample_A_20160501.hdf",
         "volumes/raw resolution",

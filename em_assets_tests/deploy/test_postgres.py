@@ -18,7 +18,10 @@ from running_dagster import REPOSITORY, Home
 from sqlalchemy import URL, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from em_assets import settings
+from em_assets.defs import health
 from em_assets.defs.retrying import may_pass
+from em_assets.doctor.home import findings
 
 AT_ONCE = Path(__file__).with_name("at_once.py")
 HOLDING = Path(holding_a_slot.__file__)
@@ -111,6 +114,23 @@ def test_eight_runs_at_once_leave_whole_records_and_the_tables_that_sqlite_has(
 ) -> None:
     runs = [*SMALL * 4]
     assert_the_same_as_with_sqlite(runs, new_home(), sqlite_home, postgres, monkeypatch)
+
+
+def test_who_only_looks_makes_no_tables(
+    new_home: Callable[[], Home], empty_postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = new_home()
+    for name, value in home.environment.items():
+        monkeypatch.setenv(name, value)
+    assert health.history_of(home.folder) == health.History(None, is_fresh=True)
+    found = list(findings(settings.load()))
+    assert [(one.what, one.state, one.found) for one in found[1:]] == [("history", "ok", "no runs yet")]
+    tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
+    assert empty_postgres.ask(tables) == [("0",)]
+    with opened(home, monkeypatch) as instance:  # who works makes them
+        instance.add_run(dg.DagsterRun("build_dataset", status=dg.DagsterRunStatus.STARTED))
+    assert empty_postgres.ask(tables) != [("0",)]
+    assert health.history_of(home.folder) == health.History(None, n_running=1)
 
 
 def test_a_killed_run_is_failed_by_who_waits_for_its_slot(

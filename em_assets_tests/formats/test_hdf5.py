@@ -1,6 +1,7 @@
 """HDF5: CREMI's layout, attributes of every kind, and nothing that leaves the file, loops or breaks off."""
 
 import gzip
+import os
 from pathlib import Path
 
 import h5py
@@ -9,6 +10,7 @@ import pytest
 
 from em_assets.errors import FormatError, UnknownFormatError, UnsupportedDataError, UsageError
 from em_assets.formats import FORMATS, detect, open_path, read_tags
+from em_assets.formats.hdf5 import MOST_ASKED_BYTES, _Reader, open_volumes
 from em_assets_tests.formats.mutant_seeds import TEXTURED, WIDE, write_hdf5
 
 
@@ -234,6 +236,62 @@ def test_a_box_is_asked_for_in_slabs_on_the_chunks_grid(
     for name in ("gzip.h5", "contiguous.h5"):
         (volume,) = (one for one in open_path(seeds / name) if one.name == "volumes/raw")
         assert np.array_equal(volume.read((1, 3, 5), (5, 30, 40)), WIDE[1:6, 3:33, 5:45])
+
+
+def test_what_a_child_is_asked_for_at_once_is_bounded_however_large_a_slab_is(tmp_path: Path) -> None:
+    """128³ of eight bytes: a slab of one chunk's depth has 4.3 GB, and a plane of it decodes as many."""
+    reader = _Reader("a.h5", "raw", (128, 2048, 2048), (128, 128, 128), np.dtype("u8"), False)
+    for shape in ((128, 2048, 2048), (1, 2048, 2048)):
+        part = reader._part_zyx(shape)
+        assert np.prod(part) * 8 <= MOST_ASKED_BYTES
+        assert [edge % 128 for edge in part] == [0, 0, 0]
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        voxels = np.full((64, 512, 512), 5, "u8")
+        file.create_dataset("raw", data=voxels, chunks=(64, 128, 128), compression="gzip", compression_opts=1)
+    (volume,) = open_path(tmp_path / "a.h5")
+    assert (volume.read((7, 3, 0), (2, 500, 512)) == 5).all()
+
+
+def test_what_was_never_written_is_an_error_and_a_fill_value_only_where_it_is_asked_for(path: Path) -> None:
+    with h5py.File(path, "a") as file:
+        del file["raw"]
+        file.create_dataset("some", (8, 32, 32), "u1", chunks=(4, 16, 16), fillvalue=9)[:4] = 1
+        file.create_dataset("none", (8, 32, 32), "u1", fillvalue=9)
+        file.create_dataset("all", data=np.ones((8, 32, 32), "u1"))
+    strict = {volume.name: volume for volume in open_path(path)}
+    with pytest.raises(FormatError, match=r"some: 8 chunks expected, 4 were ever written"):
+        strict["some"].read((0, 0, 0), (8, 32, 32))
+    with pytest.raises(FormatError, match=r"none: voxels expected, none was ever written"):
+        strict["none"].read((0, 0, 0), (1, 1, 1))
+    assert strict["all"].read((0, 0, 0), (8, 32, 32)).all()
+    filled = {volume.name: volume for volume in open_volumes([str(path)], is_fill_allowed=True)}
+    assert filled["some"].read((3, 0, 0), (2, 1, 1)).ravel().tolist() == [1, 9]
+    assert filled["none"].read((0, 0, 0), (1, 1, 1)).item() == 9
+
+
+def test_names_that_are_no_utf8_are_read_and_shown_escaped(path: Path) -> None:
+    with h5py.File(path, "a") as file:
+        group = file.create_group(b"gr\xf6sse")
+        group.create_dataset(b"roh\xff", data=TEXTURED).attrs.create(b"l\xe4nge", 3)
+        file[b"weich\xfc"] = h5py.SoftLink("/raw")
+    found = {volume.name: volume for volume in open_path(path)}
+    assert set(found) == {"raw", "gr\\xf6sse/roh\\xff"}
+    assert np.array_equal(found["gr\\xf6sse/roh\\xff"].read((0, 0, 0), TEXTURED.shape), TEXTURED)
+    tags = {(tag.container, tag.path): tag.value for tag in read_tags(path)}
+    assert (tags[("gr\\xf6sse/roh\\xff", "l\\xe4nge")], tags[("weich\\xfc", "link")]) == (3, "/raw")
+
+
+def test_a_failure_is_not_remembered(path: Path) -> None:
+    """A disk that gave other bytes once, or a child that was ended from outside: the file is as good as before."""
+    data, state = path.read_bytes(), path.stat()
+    for content, is_sound in ((data[:8] + bytes(len(data) - 8), False), (data, True)):
+        path.write_bytes(content)
+        os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+        if is_sound:
+            assert [volume.name for volume in open_path(path)] == ["raw"]
+        else:
+            with pytest.raises(FormatError, match="fetch it again"):
+                open_path(path)
 
 
 def test_a_file_without_volumes_lists_what_is_in_it(path: Path) -> None:

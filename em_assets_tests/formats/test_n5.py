@@ -288,3 +288,39 @@ def test_the_first_versions_word_for_compression_is_read(group: Path) -> None:
         del kept["compression"]
         path.write_text(json.dumps(kept | {"compressionType": "raw"}))
     assert np.array_equal(open_path(group)[0].read((0, 0, 0), WIDE.shape), WIDE)
+
+
+def test_an_array_on_its_own_that_was_reduced_says_no_voxel_size(group: Path) -> None:
+    """Whether its resolution is its own or the finest one's nobody knows."""
+    for factors, expected in (([1, 1, 1], (5.24, 4.0, 4.0)), ([8, 8, 8], (None, None, None))):
+        say(group / "s1", pixelResolution=NM, downsamplingFactors=factors)
+        assert open_path(group / "s1")[0].voxel_size_zyx_nm == expected
+
+
+def single_voxels(path: Path, shape_zyx: tuple[int, int, int]) -> Path:
+    """An array whose blocks hold a voxel each, and none of which is there."""
+    path.mkdir()
+    attributes = {"dimensions": shape_zyx[::-1], "blockSize": [1, 1, 1], "dataType": "uint8"}
+    (path / "attributes.json").write_text(json.dumps(attributes | {"compression": {"type": "raw"}}))
+    return path
+
+
+def test_a_box_of_very_many_blocks_is_read_in_parts_and_one_of_too_many_refused(tmp_path: Path) -> None:
+    path = single_voxels(tmp_path / "a", (2000, 2000, 2000))
+    (path / "3" / "2").mkdir(parents=True)
+    (path / "3" / "2" / "1").write_bytes(struct.pack(">HH3I", 0, 3, 1, 1, 1) + b"\x07")
+    (volume,) = open_path(path)
+    voxels = volume.read((0, 0, 0), (20, 21, 22))  # 9,240 blocks
+    assert (voxels[1, 2, 3], voxels.sum()) == (7, 7)
+    with pytest.raises(FormatError, match=r"at most 1048576 blocks in a box expected, found 8000000000 of blockSize"):
+        volume.levels[0].begin_into((0, 0, 0), np.broadcast_to(np.uint8(0), (2000, 2000, 2000)))
+
+
+@pytest.mark.parametrize("is_remote", [False, True])
+def test_a_block_of_more_bytes_than_any_packer_makes_is_refused(group: Path, serve: Serve, is_remote: bool) -> None:
+    with (group / "s0" / "0" / "0" / "0").open("r+b") as file:
+        file.truncate(2**30)
+    (volume,) = open_volumes([serve(group)] if is_remote else [str(group)])
+    with pytest.raises(FormatError, match=r"s0/0/0/0: a block of at most \d+ bytes expected, found"):
+        volume.read((0, 0, 0), (4, 16, 16))
+    assert np.array_equal(volume.read((0, 16, 16), (4, 16, 16)), WIDE[:4, 16:32, 16:32])

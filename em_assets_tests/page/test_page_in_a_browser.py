@@ -3,6 +3,7 @@
 Screenshots stay in `artefacts/catalog`.
 """
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -38,11 +39,9 @@ LEAST_SPREAD = 20
 """Standard deviation of the grey values of a thumbnail on the screen; a blank one has 0."""
 
 
-def drawn(picture: NDArray[np.uint8], elements: "Locator") -> list[NDArray[np.uint8]]:
-    """What is drawn of each of these elements, cut out of a picture of the whole page."""
-    boxes = [element.bounding_box() for element in elements.all()]
-    edges = [[round(box[key]) for key in ("x", "y", "width", "height")] for box in boxes if box]
-    return [picture[y : y + height, x : x + width] for x, y, width, height in edges]
+def drawn(elements: "Locator") -> list[NDArray[np.uint8]]:
+    """What the browser draws of each of these elements."""
+    return [np.asarray(Image.open(BytesIO(element.screenshot())).convert("L")) for element in elements.all()]
 
 
 def faults(page: "Page") -> list[str]:
@@ -69,10 +68,10 @@ def test_everybody_can_use_it(
     name = f"{'phone' if size == PHONE else 'desktop'}_{scheme}"
     page.screenshot(path=artefacts / f"{name}.png")
     page.set_viewport_size({"width": size[0], "height": page.evaluate("document.documentElement.scrollHeight")})
-    whole = np.asarray(Image.open(BytesIO(page.screenshot(path=artefacts / f"{name}_whole.png"))).convert("L"))
+    page.screenshot(path=artefacts / f"{name}_whole.png")
     assert visited.names() == ALL
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
-    thumbnails, bars = drawn(whole, page.locator(".planes img")), drawn(whole, page.locator("svg.bar"))
+    thumbnails, bars = drawn(page.locator(".planes img")), drawn(page.locator("svg.bar"))
     assert (len(thumbnails), len(bars)) == (len(ALL), len(ALL))
     assert min(thumbnail.std() for thumbnail in thumbnails) > LEAST_SPREAD
     assert min(int(np.ptp(bar)) for bar in bars) > 100
@@ -222,6 +221,17 @@ def test_what_is_copied_opens_the_volume(visit: Open, written: Written, held: Se
     environment = {"EM_ASSETS_STORE": str(held.store), "PATH": ""}
     subprocess.run([sys.executable, "-c", checked], check=True, timeout=120, env=environment)
     assert len(set(copied)) == len(copied)
+
+
+@pytest.mark.browser
+def test_a_copy_outside_its_store_names_no_folder(visit: Open, written: Written, tmp_path: Path) -> None:
+    """What lies beside a page that was mailed, or kept under another name, is not the store."""
+    code = "document.querySelectorAll('.code pre')[1].textContent"
+    assert 'open_group("/' in visit(written.path).page.evaluate(code)
+    for name in ("index.html", "catalog/mailed.html"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        copied = shutil.copy(written.path, tmp_path / name)
+        assert 'open_group("volumes/' in visit(Path(copied)).page.evaluate(code)
 
 
 @pytest.mark.browser

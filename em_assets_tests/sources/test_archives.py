@@ -221,7 +221,7 @@ def test_what_is_no_record_is_an_error_that_names_the_file(
     with pytest.raises(FormatError, match=rf"^{path}: .*") as raised:
         said(archive, path, document)
     assert reason in str(raised.value)
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 60
 
 
 def test_a_yaml_that_multiplies_itself_stays_small() -> None:
@@ -236,7 +236,7 @@ def test_a_huge_but_allowed_record_is_read_at_once() -> None:
     assert len(said("idr", ANNOTATION, f"Image Name,Characteristics [Organism]\n{rows}")) == 200_000
     text = "8 nm/px in x " * 100_000 + "9" * 100_000
     assert "voxel_size_x_nm" not in values(image_set(details=text))
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 60
 
 
 def test_raw_texts_are_cut_and_files_of_other_names_say_nothing() -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -357,3 +358,57 @@ def test_a_block_of_n5_that_is_not_there_is_an_error_unless_its_publisher_writes
     pixels, _ = crop(tmp_path / "other")
     assert not pixels[:, :, :32].any()
     assert pixels[:, :, 32:].any()
+
+
+def test_what_absent_chunks_are_taken_for_is_part_of_what_a_box_is(
+    archive: Origin, hurried: Patience, zarr_remote: Path
+) -> None:
+    source = Source(kind="cutout", url="https://a.org/em.zarr", shape_zyx=BOX, start_zyx=(0, 0, 70))
+    filled = source.model_copy(update={"absent_is_fill": True})
+    one, other = (observe([each], archive, patience=hurried).fingerprint for each in (source, filled))
+    assert one != other
+
+
+DRAWN = (32, 32, 32)
+
+
+def test_an_absent_block_of_a_coarse_level_refuses_no_drawn_box(tmp_path: Path, cut, n5: Path, remote: Path) -> None:
+    """Coarse levels are hints: of these only one block is absent, far from most boxes, then all of them."""
+    url = "https://host/em.n5"
+    (n5 / "s1" / "0" / "0" / "0").unlink()
+    (remote / "16nm" / "0-32_0-32_0-32").unlink()
+    for seed in range(3):
+        for number, address in enumerate((url, URL)):
+            cut(Source(kind="cutout", url=address, shape_zyx=DRAWN, seed=seed), raw=f"raw{number}{seed}")
+            pixels, _ = crop(tmp_path / f"raw{number}{seed}")
+            assert pixels.min() != pixels.max()
+    for chunk in [*remote.glob("16nm/*"), *(path for path in n5.glob("s1/*/*/*") if path.is_file())]:
+        chunk.unlink()
+    for number, address in enumerate((url, URL)):
+        cut(Source(kind="cutout", url=address, shape_zyx=DRAWN, seed=1), raw=f"none{number}")
+        assert np.array_equal(crop(tmp_path / f"none{number}")[0], crop(tmp_path / f"raw{number}1")[0])
+
+
+def test_an_absent_block_of_the_drawn_box_is_still_an_error(cut, n5: Path) -> None:
+    for block in [path for path in n5.glob("s0/*/*/*") if path.is_file()]:
+        block.unlink()
+    with pytest.raises(SourceMissingError, match=r"a chunk of the box is not there.*move the box"):
+        cut(Source(kind="cutout", url="https://host/em.n5", shape_zyx=DRAWN, seed=1))
+
+
+def test_every_folder_of_a_box_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, cut, remote: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real fsync, and which paths it was asked for: nobody can see from here what a power cut leaves."""
+    files, synced, fsync = tmp_path / "raw" / "files", set(), os.fsync
+
+    def noted(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        if files in path.parents and path.relative_to(files).parts[0].startswith(".cutout-"):
+            synced.add(Path(*path.relative_to(files).parts[1:]))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    cut(Source(kind="cutout", url=URL, shape_zyx=BOX, start_zyx=(10, 20, 70)))
+    published = {path for name in ("source", "crop.zarr") for path in (files / name).rglob("*")}
+    assert {path.relative_to(files) for path in published} | {Path("source"), Path("crop.zarr")} <= synced

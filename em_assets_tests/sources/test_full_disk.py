@@ -21,6 +21,8 @@ from em_assets.sources.origins import PUBLIC_ORIGIN
 from em_assets.sources.partial import require_space
 from em_assets.sources.transfer import fetch_file
 from em_assets.sources.wire import Patience
+from em_assets.volumes.direct import aligned, write_new
+from em_assets.volumes.new_files import NewFile
 
 DISK_BYTES = 4 << 20
 HASTY = Patience(tries=2, first_pause_s=0.001, longest_pause_s=0.002)
@@ -106,11 +108,73 @@ def catalog_when_full(disk: Path, free: int) -> None:
 
     write_table(table(1), path, ORIGINAL_TAGS)
     filler = leave_free(disk, free)
-    with pytest.raises(StoreError, match=r"original_tags\.parquet.*bytes needed: [\d,]+.*bytes free: [\d,]+"):
+    with pytest.raises(StoreError, match=r"original_tags\.parquet.*needed: [\d,]+.*free: [\d,]+"):
         write_table(table(4000), path, ORIGINAL_TAGS)
     assert read_table(path, ORIGINAL_TAGS).num_rows == 1
     assert {each.name for each in disk.iterdir()} == {filler.name, path.name}
     filler.unlink()
+
+
+def noise(n_bytes: int) -> bytes:
+    return np.random.default_rng(n_bytes).bytes(n_bytes)
+
+
+def n_open_files() -> int:
+    """Regular files that this process has open: sockets of other tests' threads come and go."""
+    return sum(each.is_file() for each in Path("/proc/self/fd").iterdir())
+
+
+@pytest.mark.parametrize("free", [0, 1_000_000])
+def test_what_writes_past_the_cache_says_that_the_disk_is_full(disk: Path, free: int) -> None:
+    """Also after some blocks; what is in the file by then is right, and no descriptor is left."""
+    content = noise(3 << 20)
+    leave_free(disk, free)
+    file = NewFile(disk / "grows")
+    with pytest.raises(OSError, match="No space left"):
+        file.append([content[:1_500_000], content[1_500_000:]])
+    file.close()
+    written = (disk / "grows").read_bytes()
+    assert written == content[: len(written)]
+    assert (len(written) > 0) == (free > 0)
+    (disk / "grows").unlink()
+    block, n_open = aligned(len(content)), n_open_files()
+    block[:] = content
+    with pytest.raises(OSError, match="No space left"):
+        write_new(str(disk / "at once"), block, len(content))
+    assert n_open_files() == n_open
+
+
+@pytest.fixture
+def crop_source(tmp_path: Path) -> Source:
+    """A volume of 2 MiB that does not pack, of which all is asked for."""
+    import zarr
+
+    voxels = np.frombuffer(noise(128**3), np.uint8).reshape(128, 128, 128)
+    array = zarr.create_array(tmp_path / "em.zarr", shape=voxels.shape, chunks=(64, 64, 64), dtype="uint8")
+    array[:] = voxels
+    return Source(kind="cutout", url=str(tmp_path / "em.zarr"), shape_zyx=(128, 128, 128), start_zyx=(0, 0, 0))
+
+
+def test_a_box_that_has_no_room_is_refused_before_it_is_read(disk: Path, crop_source: Source) -> None:
+    filler = leave_free(disk, 1 << 20)
+    with pytest.raises(StoreError, match=r"bytes needed: 2,097,152, for .*em\.zarr; bytes free: [\d,]+"):
+        acquire([crop_source], PUBLIC_ORIGIN, disk / "raw" / "x", log=str, patience=HASTY)
+    filler.unlink()
+    acquire([crop_source], PUBLIC_ORIGIN, disk / "raw" / "x", log=str, patience=HASTY)
+
+
+def test_a_disk_that_fills_while_a_box_is_written_is_named_with_its_bytes(disk: Path, crop_source: Source) -> None:
+    """Somebody else takes the room once the box has begun."""
+
+    def log(line: str) -> None:
+        if "box from" in line:
+            leave_free(disk, 700_000)
+
+    with pytest.raises(StoreError, match=r"crop\.zarr/s0: cannot be written .*needed: [\d,]+.*free: [\d,]+"):
+        acquire([crop_source], PUBLIC_ORIGIN, disk / "raw" / "x", log=log, patience=HASTY)
+    assert not list((disk / "raw").rglob("crop.zarr"))
+    (disk / "filler").unlink()
+    acquire([crop_source], PUBLIC_ORIGIN, disk / "raw" / "x", log=str, patience=HASTY)
 
 
 @pytest.mark.parametrize("percent", [0, 40, 90])

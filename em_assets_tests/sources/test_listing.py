@@ -9,7 +9,7 @@ from scripted_server import Script
 
 from em_assets.errors import SourceError, SourceMissingError, SourceUnreachableError
 from em_assets.model import Source
-from em_assets.sources import observe
+from em_assets.sources import ftp, observe
 from em_assets.sources.origins import PUBLIC_ORIGIN, Origin
 from em_assets.sources.wire import Patience
 
@@ -97,6 +97,17 @@ def test_nothing_that_matches_is_an_error_naming_url_and_include(
 ) -> None:
     with pytest.raises(SourceMissingError, match=rf"{url}.*\['\*\.tif'\]"):
         observe([Source(url=url, include=("*.tif",))], archive, patience=hurried)
+
+
+def test_a_tree_over_ftp_of_more_folders_than_any_has_is_refused(
+    tree: Path, archive: Origin, hurried: Patience, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Links may lead in circles; the tree has three folders."""
+    monkeypatch.setattr(ftp, "MOST_FOLDERS", 3)
+    assert len(observe([Source(url="ftp://a.org/data/")], archive, patience=hurried).files) == len(TREE)
+    monkeypatch.setattr(ftp, "MOST_FOLDERS", 2)
+    with pytest.raises(SourceError, match=r"more than 2 folders; narrow `include`"):
+        observe([Source(url="ftp://a.org/data/")], archive, patience=hurried)
 
 
 @pytest.mark.parametrize("url", ["https://a.org/gone/", "ftp://a.org/gone/", "s3://gone/data/", "/no/such/folder"])

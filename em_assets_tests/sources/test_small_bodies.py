@@ -80,16 +80,17 @@ def half(x: Exchange, ending: threading.Event) -> None:
     """Half of it, then nothing."""
     x.head(200, Content_Length=2000)
     x.body(bytes(1000))
-    ending.wait(20)
+    ending.wait(120)
 
 
 def test_what_came_before_a_silence_is_passed_on_at_once() -> None:
     """It is news, and its time counts from its arrival, not from the end of the silence."""
     with faulty_web({"d": half}) as server:
         began = time.monotonic()
-        with web.body(Location(f"{server.url}/d/x"), Patience(read_s=15)) as body:
+        with web.body(Location(f"{server.url}/d/x"), Patience(read_s=100)) as body:
             assert len(next(iter(body.chunks))) == 1000
-    assert time.monotonic() - began < 5
+            took_s = time.monotonic() - began
+    assert took_s < 60
 
 
 @contextmanager
@@ -100,7 +101,7 @@ def slow_ftp(slow: str) -> Iterator[str]:
 
     def trickled(connection: socket.socket) -> None:
         with suppress(OSError):
-            for _ in range(1000):
+            for _ in range(10_000):
                 connection.sendall(b"2")
                 if ending.wait(0.01):
                     return
@@ -143,4 +144,4 @@ def test_a_trickle_over_ftp_ends_in_time(slow: str) -> None:
     began = time.monotonic()
     with slow_ftp(slow) as url, pytest.raises(SourceUnreachableError, match=r"/d/.*no end of the answer within"):
         observe([Source(url=url)], PUBLIC_ORIGIN, patience=replace(HASTY, read_s=0.3))
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60

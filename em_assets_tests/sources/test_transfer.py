@@ -63,6 +63,7 @@ def test_what_will_not_pass_is_asked_once_and_named(
         pytest.param(len(BODY), BODY + b"x", {"Content-Length": ""}, id="longer-than-listed"),
         pytest.param(len(BODY), BODY[:99], {"Content-Length": ""}, id="breaks-off-undeclared"),
         pytest.param(None, BODY, {"Content-Length": ""}, id="nobody-says-the-size"),
+        pytest.param(None, BODY, {"Content-Length": "9" * 5000}, id="a-length-of-5000-digits"),
     ],
 )
 def test_other_bytes_than_declared_are_never_at_the_final_name(

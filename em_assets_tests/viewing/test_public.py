@@ -78,6 +78,17 @@ def test_what_no_browser_can_read_has_no_link(public: Settings, url: str) -> Non
     assert hosted_link(dataset(Source(url=url)), scene_of("tissue", None, public), public) is None
 
 
+def test_a_volume_in_voxels_has_no_link_since_the_archives_axes_may_be_others(
+    settings: Settings, commit: Callable[..., CommittedVolume]
+) -> None:
+    commit("em", TISSUE[:5, :21, :41], voxel_size_zyx_nm=(None, 8.0, 8.0))
+    public = replace(settings, origin=PUBLIC)
+    hold(public, f"{ZARR}/.zattrs")
+    scene = scene_of("tissue", None, public)
+    assert hosted_link(dataset(Source(url=f"{ZARR}/")), scene, public) is None
+    assert "without a link to the archive's own copy" in scene.remarks[0]
+
+
 @pytest.mark.parametrize("origin", [SAMPLE, "/a/mirror"])
 def test_what_is_not_public_has_no_link(public: Settings, origin: str) -> None:
     """A link to the archive beside made-up pixels would say that these are those."""

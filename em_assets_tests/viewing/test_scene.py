@@ -114,7 +114,9 @@ def test_an_unknown_voxel_size_is_shown_in_voxels_and_said(commit: Commit, setti
     scene = scene_of("tissue", None, settings)
     state = state_of(scene, {"em": "zarr3://http://x/"})
     assert scene.unit == "voxels"
-    assert scene.remarks == ("em: the voxel size is unknown along z: shown in voxels, which need not be cubes",)
+    (remark,) = scene.remarks
+    assert remark.startswith("em: the voxel size is unknown along z: shown in voxels, which need not be cubes")
+    assert "without a link to the archive's own copy" in remark
     assert state["dimensions"] == {axis: [1, ""] for axis in "xyz"}
     assert "nm" not in str(state)
 

@@ -8,11 +8,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 
+from em_assets.volumes.direct import ALIGNED_BYTES, LEAST_BYTES
 from em_assets.volumes.ledger import digest_of
-from em_assets.volumes.new_files import BLOCK_BYTES, BUFFER_BYTES, LEAST_DIRECT_BYTES, NewFile, spread_folders
+from em_assets.volumes.new_files import BUFFER_BYTES, NewFile, spread_folders
 from em_assets.volumes.sinks import FolderSink, put
 
-SIZES = [0, 1, BLOCK_BYTES, LEAST_DIRECT_BYTES - 1, LEAST_DIRECT_BYTES, BUFFER_BYTES, BUFFER_BYTES + 1, 5_000_011]
+SIZES = [0, 1, ALIGNED_BYTES, LEAST_BYTES - 1, LEAST_BYTES, BUFFER_BYTES, BUFFER_BYTES + 1, 5_000_011]
 
 
 def noise(n_bytes: int) -> bytes:

@@ -1,5 +1,6 @@
 """The small picture of a volume."""
 
+import tracemalloc
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any
@@ -46,6 +47,20 @@ def test_planes_show_the_middle_with_true_proportions() -> None:
     assert seen[5, 5] == 0
     assert seen[-3, side // 2] == seen[side // 2, -3] == 255
     assert seen[-3, 5] == seen[5, -3] == 0
+
+
+@pytest.mark.parametrize("content", ["em", "labels"])
+def test_a_large_slice_is_made_small_before_anything_is_computed(content: Any) -> None:
+    """16,384 x 16,384 voxels, which no memory holds here: every one is the same row."""
+    slice_ = np.broadcast_to(np.arange(16_384, dtype=np.uint16), (1, 16_384, 16_384))
+    tracemalloc.start()
+    try:
+        png = preview_png(lambda start, shape: slice_, slice_.shape, content=content)
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert pixels(png).shape == (256, 256, 3)
+    assert most_bytes < 64 << 20
 
 
 def test_labels_have_colours_and_the_background_is_black() -> None:

@@ -14,7 +14,7 @@ from em_assets.errors import StoreError
 from em_assets.formats.volume import SourceVolume
 from em_assets.remote.path import RemotePath, remote_path
 from em_assets.volumes.folders import Folder
-from em_assets.volumes.leftovers import collect_generations
+from em_assets.volumes.leftovers import _removed_unless_committed, collect_generations
 from em_assets.volumes.pyramid import WrittenVolume, write_pyramid
 from em_assets.volumes.reading import open_committed
 from em_assets.volumes.store import CommittedVolume, commit_volume, committed_volumes, resolve
@@ -171,6 +171,26 @@ def test_a_generation_without_a_commit_is_collected_once_nobody_adds_to_it(
     assert set((bucket / "em").objects()) == before
 
 
+def test_a_generation_that_is_written_anew_since_it_was_listed_is_left_to_its_writer(
+    bucket: RemotePath, writing: Callable[..., Write]
+) -> None:
+    """Between a collector's listing and its removal: one has put an object anew, another has committed."""
+    folder = bucket / "em"
+    commit_volume(folder, "aaaa", writing())
+    commit_volume(folder, "bbbb", writing("0.4"))
+    listed = folder.objects()
+    keys = [key for key in listed if "bbbb" in key]
+    assert not _removed_unless_committed(folder, "bbbb", keys, listed)
+    assert set(folder.objects()) == set(listed)
+    folder.remove(["commits/000002.json"])
+    (folder / "bbbb/s0/0/0/0").put(b"anew")
+    assert not _removed_unless_committed(folder, "bbbb", keys, listed)
+    left = {*listed} - {"commits/000002.json", "generations/bbbb.json"}
+    assert set(folder.objects()) == left
+    assert _removed_unless_committed(folder, "bbbb", keys, folder.objects())
+    assert not [key for key in folder.objects() if "bbbb" in key]
+
+
 @pytest.mark.parametrize("round_", range(4))
 def test_a_leftover_that_is_committed_while_it_is_collected_ends_whole(
     bucket: RemotePath, writing: Callable[..., Write], round_: int
@@ -180,7 +200,8 @@ def test_a_leftover_that_is_committed_while_it_is_collected_ends_whole(
     commit_volume(folder, "aaaa", writing())
     folder.remove(["commits/000001.json"])
     with ThreadPoolExecutor(2) as both:
-        both.submit(collect_generations, folder, dry_run=False, untouched=AT_ONCE)
+        collected = both.submit(collect_generations, folder, dry_run=False, untouched=AT_ONCE)
         committed = both.submit(commit_volume, folder, "aaaa", writing())
     assert committed.result().commit.generation == "aaaa"
+    assert {path for path, _ in collected.result()} <= {folder / "aaaa"}
     assert validate_volume(folder) == []

@@ -62,6 +62,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("given", ["--em", "--labels"])
+def test_the_example_refuses_one_volume_of_a_pair(given: str, tmp_path: Path) -> None:
+    command = [sys.executable, str(EXAMPLES / "train_unet.py"), given, "em"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert "--em and --labels belong together" in done.stderr
+
+
 def test_the_examples_loss_falls(trained: tuple[Path, str]) -> None:
     folder, said = trained
     losses = [float(number) for number in re.findall(r"validation loss ([\d.]+)", said)]

@@ -1,4 +1,4 @@
-"""What all commands share: exit codes, `--json`, examples, and our own errors as one line on stderr."""
+"""How every command ends: exit codes, our own errors as one line on stderr, Ctrl-C, a reader that hung up."""
 
 import os
 import signal
@@ -20,16 +20,8 @@ EXIT_FAILED, EXIT_USAGE, EXIT_UNREACHABLE, EXIT_INTERRUPTED, EXIT_HUNG_UP = 1, 2
 GRACE_S = 4.0
 """What an interrupted command gets to clean up."""
 
-as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON instead of a table.")
-
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-def examples(*commands: str) -> str:
-    """The end of a command's `--help`: lines to copy, which are not wrapped."""
-    title = "Example:" if len(commands) == 1 else "Examples:"
-    return "\n".join(["\b", title, *(f"  {command}" for command in commands)])
 
 
 def errors_in_words(command: Callable[P, T]) -> Callable[P, T]:

@@ -2,23 +2,33 @@
 
 The cache costs a copy and a page of memory for every 4 kB, and a disk that is written to at once has nothing left to do
 when the file is synced. Of a file in such blocks the memory, the place and the length are multiples of 4,096 bytes.
+
+What is read again soon after, as a small raw file may be, then comes from the disk and not from memory. Whether keeping
+the last few hundred megabytes in the cache would pay has not been measured.
 """
 
-import errno
+import fcntl
 import mmap
 import os
 from contextlib import suppress
+from errno import EINVAL, EOPNOTSUPP
 
 ALIGNED_BYTES = 4096
 LEAST_BYTES = 1 << 16
 """Less than this is written as usual: a page or two cost nobody anything."""
 
 _FLAG = getattr(os, "O_DIRECT", 0)  # none on macOS
-_CANNOT = (errno.EINVAL, errno.EOPNOTSUPP)
+_REFUSALS = (EINVAL, EOPNOTSUPP)
+
+
+def is_refusal(error: OSError) -> bool:
+    """Whether a file system says that it has no such thing, or not for this memory, place or length."""
+    return error.errno in _REFUSALS
 
 
 def aligned(size_bytes: int) -> memoryview:
     """Memory that such blocks can be written from; it is given back with the last view of it."""
+    # Private: a forked child would write into what its parent is writing from.
     memory = mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_HUGEPAGE"):  # a fault for every 2 MB in place of one for every 4 kB
         with suppress(OSError):
@@ -38,9 +48,27 @@ def open_direct(path: str | os.PathLike[str], flags: int) -> int | None:
     try:
         return os.open(path, flags | _FLAG | os.O_CLOEXEC, 0o666)
     except OSError as error:
-        if error.errno in _CANNOT:
+        if is_refusal(error):
             return None
         raise
+
+
+def turn_direct(descriptor: int) -> bool:
+    """Let a descriptor that is open for writing write past the cache; False where the file system has no such thing."""
+    if not _FLAG:
+        return False
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, os.O_WRONLY | _FLAG)
+    except OSError as error:
+        if is_refusal(error):
+            return False
+        raise
+    return True
+
+
+def turn_plain(descriptor: int) -> None:
+    """Undo `turn_direct`."""
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, os.O_WRONLY)
 
 
 def write_new(path: str, block: memoryview, size_bytes: int) -> int:
@@ -99,7 +127,7 @@ def _written(direct: int, view: memoryview, position: int) -> int:
         try:
             written = os.pwrite(direct, view, position + total)
         except OSError as error:
-            if error.errno in _CANNOT:
+            if is_refusal(error):
                 return total
             raise
         written -= written % ALIGNED_BYTES  # after a part of a block: that is written again
