@@ -49,7 +49,7 @@ def artefacts() -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # as all of its kind: two of playwright's loops do not run beside each other
 def browser() -> "Iterator[Browser]":
     """A real Chromium; without one the test skips, and fails in CI."""
     if CHROMIUM is None:
