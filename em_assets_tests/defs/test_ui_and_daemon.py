@@ -1,12 +1,11 @@
 """A person clicks Materialize; the daemon watches the sources. Real browser, webserver, daemon, servers and files."""
 
 import hashlib
-import os
-import shutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from browsing import chromium
 from running_dagster import Dagster, Home, wait_until
 
 from em_assets.sources import read_manifest
@@ -14,7 +13,6 @@ from em_assets.sources import read_manifest
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
 RUN_S = 120
 
 EPFL_FOLDER = "sample_sources/http/documents.epfl.ch/groups/c/cv/cvlab-unit/www/data"
@@ -23,20 +21,9 @@ EPFL = f"{EPFL_FOLDER}/ ElectronMicroscopy_Hippocampus/volumedata.tif"
 
 @pytest.fixture(scope="module")
 def browser_page() -> "Iterator[Page]":
-    """A page of a real Chromium; without one the test skips, and fails in CI."""
-    if CHROMIUM is None:
-        message = "no Chromium on this machine: apt-get install chromium"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
-        )
+    """A page of a real Chromium."""
+    with chromium("--disable-gpu") as browser:
         yield browser.new_page(viewport={"width": 1500, "height": 900})
-        browser.close()
 
 
 @pytest.mark.browser

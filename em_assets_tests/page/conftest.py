@@ -1,13 +1,12 @@
 """A store of the sample origin with its page, and a real Chromium to look at it with."""
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from browsing import chromium
 from holding import hold
 
 from em_assets import datasets
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 REPOSITORY = Path(__file__).parents[2]
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
 
 SHOWN = ("cryoet_10001", "empiar_11759", "epfl_hippocampus", "u2os_chromatin")
 """Labels over their image, sources that disagree, a licence that nobody says, two volumes of one dataset."""
@@ -49,22 +47,11 @@ def artefacts() -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")  # as all of its kind: two of playwright's loops do not run beside each other
+@pytest.fixture(scope="module")
 def browser() -> "Iterator[Browser]":
-    """A real Chromium; without one the test skips, and fails in CI."""
-    if CHROMIUM is None:
-        message = "no Chromium on this machine: apt-get install chromium"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
-        )
+    """A real Chromium."""
+    with chromium("--disable-gpu") as browser:
         yield browser
-        browser.close()
 
 
 @dataclass

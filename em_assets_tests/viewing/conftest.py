@@ -1,12 +1,11 @@
 """Committed volumes without Dagster, and what shows them."""
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from browsing import IN_SOFTWARE, chromium
 from numpy.typing import NDArray
 from tissue import write_volume
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 REPOSITORY = Path(__file__).parents[2]
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
 
 
 @pytest.fixture
@@ -46,22 +44,6 @@ def artefacts() -> Path:
 
 @pytest.fixture(scope="module")
 def browser() -> "Iterator[Browser]":
-    """A real Chromium that draws in software and reaches no other machine; without one the test skips, or fails in CI.
-
-    Its own updates and the like are off, so that whatever it asks for, the page asked for.
-    """
-    if CHROMIUM is None:
-        message = "no Chromium on this machine: apt-get install chromium"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--use-gl=angle", "--use-angle=swiftshader"]
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=[*arguments, "--enable-unsafe-swiftshader", "--disable-background-networking"],
-        )
+    """A real Chromium that draws in software."""
+    with chromium(*IN_SOFTWARE) as browser:
         yield browser
-        browser.close()
