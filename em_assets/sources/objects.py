@@ -37,6 +37,12 @@ SMALL_BYTES = BLOCK_BYTES - (1 << 17)
 AT_A_TIME = 32
 """Files on one connection before another process may have it."""
 
+AT_FIRST = 4 * (os.cpu_count() or 1)
+"""Connections to begin with: enough for a server that is near, where more of them only take turns at the processor."""
+
+WORTH_ANOTHER = 0.5
+"""The part of a file's time that must go by in waiting for its server before another connection is opened."""
+
 SHARE_OF_PATIENCE = 0.5
 """Of each wait; what is left after it has all of them still to come, and both must end in time."""
 
@@ -69,6 +75,7 @@ class Objects:
     _is_looked_at_again: bool = True
     _ended: Event = field(default_factory=Event)
     _waited_s: float = 0.0  # in vain, since the last file that came
+    _n_worth_another: int = 0  # files that came mostly of waiting
     _folders: set[Path] = field(default_factory=set)  # that are there
 
     def __post_init__(self) -> None:
@@ -102,17 +109,19 @@ class Objects:
                 done.put(error)
             done.put(None)
 
-        pending, n_working = iter(wishes), min(self.host.limit, len(wishes))
-        with ThreadPoolExecutor(max(n_working, 1)) as pool:
+        pending, most = iter(wishes), max(min(self.host.limit, len(wishes)), 1)
+        n_begun = n_ended = 0
+        with ThreadPoolExecutor(most) as pool:
             try:
-                for _ in range(n_working):
-                    pool.submit(copy_context().run, work)
-                while n_working:
+                while n_ended < n_begun or not n_begun:
+                    while n_begun < min(AT_FIRST + self._n_worth_another, most):
+                        pool.submit(copy_context().run, work)
+                        n_begun += 1
                     found = done.get()
                     if isinstance(found, BaseException):
                         raise found
                     if found is None:
-                        n_working -= 1
+                        n_ended += 1
                     else:
                         yield found
             except BaseException:  # also of whoever is yielded to: nobody wants the others any more
@@ -155,6 +164,7 @@ class Objects:
 
     def _received(self, wish: Wish, location: Location, connection: Connection) -> Fetched | None:
         url, patience = location.url, self.patience
+        began_at = time.monotonic()
         head = connection.ask(
             "GET",
             url,
@@ -171,6 +181,7 @@ class Objects:
             _keep_beginning(wish, head, body)
             connection.close()
             return None
+        came_at = time.monotonic()
         sums = sums_of(declared(head.headers, is_whole=True), wish.demand)
         validators_behind = self._looked_at_again(connection, url, is_needed=bool(validators and not sums))
         digests = {name: new_digest(algorithm_of(name)) for name in {"sha256", *sums}}
@@ -183,6 +194,8 @@ class Objects:
             connection.close()
             return None
         self._write(wish, connection.block, len(body))
+        is_waited_for = came_at - began_at > WORTH_ANOTHER * (time.monotonic() - began_at)
+        self._n_worth_another = max(self._n_worth_another + (1 if is_waited_for else -1), 0)
         return Fetched(digests["sha256"].hexdigest(), len(body))
 
     def _looked_at_again(self, connection: Connection, url: str, *, is_needed: bool) -> tuple[str, ...] | None:
