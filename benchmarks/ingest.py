@@ -3,7 +3,7 @@
     make bench    or    python benchmarks/ingest.py [stack_v3|stack_v2|zarr|dm3|memory|codecs …] [--rounds 5] [--strict]
 
 Peers live in `benchmarks/.envs` and are installed there when they are first asked for. Every round runs all of them, a
-process each, in an order that moves on by one; medians are quoted. `--strict` exits 1 where a line of issue 5 fails.
+process each, in an order that moves on by one; medians are quoted. `--strict` exits 1 where an aim is missed.
 """
 
 import argparse

@@ -58,6 +58,9 @@ BAND_BYTES = 256 << 20
 """For the same where any rows can be read alone: 805 MB took 1.0 s instead of 1.3 to 2.2, the rest being memory that
 the system had to find."""
 
+WRITERS_A_CORE = 2
+"""Threads that compress and write: each waits for the disk about a third of its time."""
+
 UseTile = Callable[[ZYX, NDArray[Any]], None]
 """Told the index of a tile, and the voxels of its parts, one after the other along z; they are only to be read."""
 
@@ -143,7 +146,7 @@ def in_this_process(
     *,
     n_threads: int | None = None,
 ) -> list[Entry]:
-    """Write all levels with as many threads as there are cores (or as given); the files that were written."""
+    """Write all levels with two threads a core (or as many as given); the files that were written."""
     return write_tiles(volume, plan, sink, partial(count_chunk, index), progress, n_threads=n_threads)
 
 
@@ -165,9 +168,10 @@ def write_tiles(
     """
     coarsest = len(plan.levels) - 1
     writers = [LevelWriter(sink, plan.ome_zarr, level, plan.grid, plan.dtype, plan.codec) for level in plan.levels]
-    n_threads = n_threads or cpu_count() or 1
+    n_cores = cpu_count() or 1
+    n_writers, n_readers = (n_threads, n_threads) if n_threads else (WRITERS_A_CORE * n_cores, n_cores)
     # Readers of their own: a tile is read while the one before is written, and not behind it.
-    with ThreadPoolExecutor(n_threads) as executor, ThreadPoolExecutor(n_threads) as readers:
+    with ThreadPoolExecutor(n_writers) as executor, ThreadPoolExecutor(n_readers) as readers:
         halve, is_verbatim = halving(plan.content), is_kept_verbatim(volume, plan.grid, plan.codec)
         depths = [part_depth(level, plan.grid, _unpacked_depth(volume)) for level in plan.levels]
         cascade = Cascade(
