@@ -24,12 +24,12 @@ from em_assets.formats.slices import natural_key
 from em_assets.formats.trees import described
 from em_assets.formats.volume import SourceVolume
 from em_assets.model import ZYX, PartialFloatZYX, Source
-from em_assets.sources.cutout import open_remote
 from em_assets.sources.globs import Wanted
 from em_assets.sources.origins import Origin, locate, url_scheme
 from em_assets.sources.paths import below, file_name, safe_relative_path
 from em_assets.sources.protocols import ask
 from em_assets.sources.remote_metadata import documents_of
+from em_assets.sources.remote_volume import open_remote
 from em_assets.sources.wire import Patience
 
 MOST_FOLDERS, MOST_NAMES, MOST_DEPTH = 300, 50_000, 12
