@@ -8,7 +8,8 @@ import dagster as dg
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
-from em_assets.defs import assets, automation, checks  # noqa: E402 - the filters must stand before these are declared
+# The filters must stand before these are declared.
+from em_assets.defs import assets, automation, catalog_assets, checks  # noqa: E402
 from em_assets.defs.io_managers import ParquetTables, ZarrVolumes  # noqa: E402
 from em_assets.defs.partitions import DATASETS, SETTINGS  # noqa: E402
 from em_assets.defs.platform import Platform, platform_resource  # noqa: E402
@@ -29,9 +30,9 @@ def build_defs(settings: Settings = SETTINGS) -> dg.Definitions:
             assets.block_index,
             assets.raw_bytes,
             assets.export,
-            assets.catalog,
-            assets.metadata_summary,
-            assets.catalog_page,
+            catalog_assets.catalog,
+            catalog_assets.metadata_summary,
+            catalog_assets.catalog_page,
         ],
         asset_checks=checks.ALL,
         jobs=[automation.dataset_job, automation.observe_job, automation.catalog_job],

@@ -22,7 +22,7 @@ from em_assets.keeping import bring_raw
 from em_assets.model import RawFile
 from em_assets.retention import is_dropped
 from em_assets.settings import SAMPLE, Settings
-from em_assets.sources.cutout import ATTRIBUTE
+from em_assets.sources.crop import ATTRIBUTE
 from em_assets.sources.manifest import FILES
 from em_assets.volumes.pages import HEAD_BYTES, MOST_BYTES, VOXEL_SUFFIXES, is_page, page_in
 from em_assets.volumes.placeholders import blank_levels

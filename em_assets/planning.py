@@ -13,13 +13,14 @@ from em_assets.retention import is_dropped
 from em_assets.sample import serving
 from em_assets.settings import Settings
 from em_assets.sources import observe, read_fingerprint, read_manifest, source_prefixes
-from em_assets.sources.boxes import Boxes
-from em_assets.sources.cutout import absence_in_words, cutout_shape, is_held, open_remote
+from em_assets.sources.boxes import Boxes, cutout_shape
+from em_assets.sources.cutout import is_held
 from em_assets.sources.in_place import is_in_place, too_large
 from em_assets.sources.job import is_whole
 from em_assets.sources.manifest import FILES, Journal
 from em_assets.sources.origins import Origin
 from em_assets.sources.remote_metadata import documents_of
+from em_assets.sources.remote_volume import absence_in_words, open_remote
 from em_assets.sources.siblings import newer_version
 from em_assets.sources.wire import Patience
 

@@ -3,7 +3,8 @@
 ::
 
     accessions   what was typed → where files and record are
-    looking      what lies there, within bounds: names, first bytes, a volume's own metadata
+    listing      names below an address, within bounds
+    looking      what lies there: first bytes, a volume's own metadata, which format and which volume
     saying       what the archive's record says → statements
     writing      all of it as TOML; what nobody says is a comment
 

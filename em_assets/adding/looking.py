@@ -1,20 +1,16 @@
 """What lies at an address, looked at within bounds: names, first bytes, a volume's own metadata; never its voxels."""
 
 import math
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
-from queue import Empty, Queue
-from threading import Thread
 from typing import NamedTuple
 
+from em_assets.adding.listing import Tree, names_in
 from em_assets.errors import (
     EMAssetsError,
     FormatError,
     SourceError,
     SourceMissingError,
-    SourceUnreachableError,
     UnknownFormatError,
     UsageError,
     VolumeChoiceError,
@@ -24,22 +20,18 @@ from em_assets.formats.slices import natural_key
 from em_assets.formats.trees import described
 from em_assets.formats.volume import SourceVolume
 from em_assets.model import ZYX, PartialFloatZYX, Source
-from em_assets.sources.cutout import open_remote
 from em_assets.sources.globs import Wanted
 from em_assets.sources.origins import Origin, locate, url_scheme
-from em_assets.sources.paths import below, file_name, safe_relative_path
+from em_assets.sources.paths import below, file_name
 from em_assets.sources.protocols import ask
 from em_assets.sources.remote_metadata import documents_of
+from em_assets.sources.remote_volume import open_remote
 from em_assets.sources.wire import Patience
 
-MOST_FOLDERS, MOST_NAMES, MOST_DEPTH = 300, 50_000, 12
 MOST_HEADS = 12
 """Files whose first bytes are read: the first one of each ending."""
 
 MOST_SHOWN = 10
-LOOK_S = 90.0
-"""For all listings together: an archive's folder of a million tiles is no answer to wait for."""
-
 BOX_BYTES = 1 << 30
 """A box that is proposed of a large volume has at most these."""
 
@@ -128,7 +120,7 @@ def look(url: str, include: Sequence[str], origin: Origin, patience: Patience) -
         single = _single(url, origin, patience)
         if single is not None:
             return single
-    tree = _Tree(url if url.endswith("/") else f"{url}/", Wanted(tuple(include)), origin, patience)
+    tree = Tree(url if url.endswith("/") else f"{url}/", Wanted(tuple(include)), origin, patience)
     tree.walk()
     return _of_tree(tree, origin, patience)
 
@@ -184,7 +176,7 @@ def _remote(volume: SourceVolume) -> Remote:
 
 def _is_listable(folder: str, documents: Mapping[str, bytes], origin: Origin, patience: Patience) -> bool:
     try:
-        names = _names(folder, origin, patience, LOOK_S)
+        names = names_in(folder, origin, patience)
     except SourceError:
         return False
     return any(name in names for name in documents)
@@ -235,101 +227,7 @@ def _format_by(head: bytes, name: str) -> str | None:
     return next((format.NAME for format in FORMATS.values() if format.matches(head, name)), None)
 
 
-class _TimeIsUpError(SourceUnreachableError):
-    """A listing took too long."""
-
-
-class _Tree:
-    """What lies below a folder, as far as the bounds allow: files, and folders that a marker makes one thing."""
-
-    def __init__(self, url: str, wanted: Wanted, origin: Origin, patience: Patience) -> None:
-        self.url = url
-        self.files: list[str] = []
-        self.marked: list[str] = []
-        self.is_all = True
-        self.wanted = wanted
-        self._origin, self._patience = origin, patience
-        self._markers = {marker for format in FORMATS.values() for marker in format.MARKERS}
-
-    def walk(self) -> None:
-        """List folder by folder, the nearest first; below a marked folder nothing is looked at.
-
-        Raises
-        ------
-        SourceError
-            A folder cannot be listed, or the time was used up before anything was found.
-        """
-        until = time.monotonic() + LOOK_S
-        pending, n_folders = [""], 0
-        while pending and n_folders < MOST_FOLDERS and len(self.files) < MOST_NAMES:
-            folder = pending.pop(0)
-            n_folders += 1
-            try:
-                names = _names(below(self.url, folder), self._origin, self._patience, until - time.monotonic())
-            except _TimeIsUpError:
-                if not self.files and not self.marked:
-                    raise
-                self.is_all = False
-                return
-            if folder and self._markers.intersection(names):
-                self.marked.append(folder)
-                continue
-            self.files += [path for name in names if (path := folder + name) in self.wanted and not name.endswith("/")]
-            pending += self._folders(folder, names)
-        self.is_all = self.is_all and not pending
-
-    def _folders(self, folder: str, names: Sequence[str]) -> Iterator[str]:
-        for name in names:
-            if name.endswith("/") and self.wanted.may_hold(folder + name):
-                if folder.count("/") < MOST_DEPTH:
-                    yield folder + name
-                else:
-                    self.is_all = False
-
-
-def _names(folder: str, origin: Origin, patience: Patience, left_s: float) -> list[str]:
-    """Names directly in a folder, those that are refused left out; in a thread, since a bucket's listing has no end.
-
-    Raises
-    ------
-    _TimeIsUpError
-        It takes longer than `left_s` seconds, or none are left.
-    SourceError
-        It cannot be listed.
-    """
-    if left_s <= 0:
-        raise _time_is_up(folder)
-    speaker, location = ask(folder, origin)
-    answers: Queue[list[str] | EMAssetsError] = Queue()
-
-    def answer() -> None:
-        try:
-            answers.put(speaker.names(location, patience))
-        except EMAssetsError as error:
-            answers.put(error)
-
-    Thread(target=answer, daemon=True, name=f"listing {folder}").start()
-    try:
-        found = answers.get(timeout=left_s)
-    except Empty:
-        raise _time_is_up(folder) from None
-    if isinstance(found, EMAssetsError):
-        raise found
-    return [name for name in found if _is_safe(name)]
-
-
-def _time_is_up(folder: str) -> _TimeIsUpError:
-    return _TimeIsUpError(f"{folder}: not listed within {LOOK_S:.0f} s; name a folder inside, or the volume itself")
-
-
-def _is_safe(name: str) -> bool:
-    with suppress(SourceError):
-        safe_relative_path(name.removesuffix("/"))
-        return True
-    return False
-
-
-def _of_tree(tree: _Tree, origin: Origin, patience: Patience) -> Found:
+def _of_tree(tree: Tree, origin: Origin, patience: Patience) -> Found:
     kinds = _by_ending(tree.files)
     if len(kinds) > MOST_HEADS:
         kinds = dict(sorted(kinds.items(), key=lambda kind: -len(kind[1])))
@@ -368,7 +266,7 @@ def _ending(paths: Sequence[str]) -> str:
 
 
 def _volumes_below(folder: str, origin: Origin, patience: Patience) -> list[str]:
-    tree = _Tree(folder, Wanted(), origin, patience)
+    tree = Tree(folder, Wanted(), origin, patience)
     tree.walk()
     return [below(folder, marked) for marked in tree.marked]
 
@@ -378,7 +276,7 @@ def _choice(url: str, choices: Sequence[str]) -> UsageError:
     return UsageError(f"{url}: one volume expected, found several: choose {', or '.join(choices[:MOST_SHOWN])}{more}")
 
 
-def _nothing(tree: _Tree, heads: Mapping[str, bytes]) -> EMAssetsError:
+def _nothing(tree: Tree, heads: Mapping[str, bytes]) -> EMAssetsError:
     if not heads:
         return SourceMissingError(f"{tree.url}: no file there, or none that --include asks for")
     seen = "; ".join(f"{path}: {described(head)}" for path, head in list(heads.items())[:3])

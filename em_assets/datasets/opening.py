@@ -13,7 +13,8 @@ from em_assets.errors import FormatError, UnknownFormatError
 from em_assets.formats.volume import SourceVolume
 from em_assets.model import ZYX, Content, Part, RawFile, Source
 from em_assets.sources import source_prefixes
-from em_assets.sources.cutout import ATTRIBUTE, CROP, REMOTE_METADATA
+from em_assets.sources.crop import ATTRIBUTE
+from em_assets.sources.cutout import CROP, REMOTE_METADATA
 from em_assets.sources.manifest import FILES
 from em_assets.sources.paths import file_name
 

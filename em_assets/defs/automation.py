@@ -15,7 +15,7 @@ import dagster as dg
 from em_assets.defs import metadata
 from em_assets.defs.losses import losses
 from em_assets.defs.partitions import SETTINGS
-from em_assets.defs.platform import Platform
+from em_assets.defs.platform import AnyPlatform, Platform
 from em_assets.defs.sweeping import sweep
 from em_assets.errors import EMAssetsError
 from em_assets.keeping import bring
@@ -113,7 +113,7 @@ def reason_to_run(watched: Watched) -> str | None:
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Asks for a run of each dataset whose source changed since it was fetched; none stops another.",
 )
-def source_changes(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]) -> dg.SensorResult:
+def source_changes(context: dg.SensorEvaluationContext, platform: AnyPlatform) -> dg.SensorResult:
     """Compare every fetched dataset's source with what is held, and ask for exactly the runs that are due."""
     kept = json.loads(context.cursor or "{}")
     seen: dict[str, str] = kept.get("seen", {})
@@ -144,7 +144,7 @@ def source_changes(context: dg.SensorEvaluationContext, platform: dg.ResourcePar
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Marks runs whose process is gone as failed, and frees their pool slots; it asks for no run.",
 )
-def gone_runs(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]) -> dg.SkipReason:
+def gone_runs(context: dg.SensorEvaluationContext, platform: AnyPlatform) -> dg.SkipReason:
     """Look whether every run that has begun still has its process: a dead one keeps others in the queue."""
     n_gone = sweep(context.instance, context.log.warning, platform.settings.store)
     return dg.SkipReason(f"{n_gone} runs were gone" if n_gone else "every run that has begun has its process")
@@ -173,9 +173,7 @@ daily_catalog = dg.ScheduleDefinition(
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Asks every source once a week what it holds; one run a dataset, so that none stops another.",
 )
-def weekly_observation(
-    context: dg.ScheduleEvaluationContext, platform: dg.ResourceParam[Platform]
-) -> Sequence[dg.RunRequest]:
+def weekly_observation(context: dg.ScheduleEvaluationContext, platform: AnyPlatform) -> Sequence[dg.RunRequest]:
     """One observation run for each dataset that has a source under this origin."""
     week = context.scheduled_execution_time.date().isoformat()
     return [dg.RunRequest(run_key=f"{name}:{week}", partition_key=name) for name in _names_with_source(platform)]

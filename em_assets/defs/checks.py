@@ -14,9 +14,9 @@ from em_assets import checking, inspecting, judging
 from em_assets.catalog.schemas import CONFLICTS
 from em_assets.catalog.tables import read_table
 from em_assets.defs import metadata
-from em_assets.defs.assets import AnyPlatform, raw_files, record, volume
+from em_assets.defs.assets import raw_files, record, volume
 from em_assets.defs.partitions import each_dataset
-from em_assets.defs.platform import Platform
+from em_assets.defs.platform import AnyPlatform, Platform
 from em_assets.inspecting import Judgement
 from em_assets.retention import NOT_LOOKED_AT, is_dropped
 from em_assets.sources.siblings import newer_versions

@@ -10,7 +10,7 @@ from em_assets.datasets import Dataset
 from em_assets.defs import pictures
 from em_assets.page.writing import page_address
 from em_assets.settings import Settings
-from em_assets.sources import Observation, read_manifest
+from em_assets.sources import Acquired, Observation, read_manifest
 from em_assets.sources.manifest import FILES, dropped_paths
 from em_assets.volumes.store import committed_volumes
 
@@ -62,6 +62,27 @@ def of_listing(dataset: Dataset, settings: Settings, seen: Observation) -> Metad
         "bytes": dg.MetadataValue.int(n_bytes),
         "size": dg.MetadataValue.text(size(n_bytes)),
         **pictured({"kinds": kinds(sizes)}),
+        **links(dataset, settings),
+    }
+
+
+def of_acquired(dataset: Dataset, settings: Settings, held: Acquired) -> Metadata:
+    """What is held of the raw files after fetching, and which way it came."""
+    n_bytes = sum(file.size_bytes for file in held.files)
+    by_kind = kinds((file.path, file.size_bytes) for file in held.files)
+    return {
+        **pictured(previews(dataset, settings) | {"kinds": by_kind}),
+        "origin": dg.MetadataValue.text(origin_badge(settings.origin)),
+        "files": dg.MetadataValue.int(len(held.files)),
+        "bytes": dg.MetadataValue.int(n_bytes),
+        "size": dg.MetadataValue.text(size(n_bytes)),
+        "fetched_files": dg.MetadataValue.int(held.fetched),
+        "fetched_bytes": dg.MetadataValue.int(held.fetched_bytes),
+        "kept_files": dg.MetadataValue.int(held.kept),
+        "adopted_files": dg.MetadataValue.int(held.adopted),
+        "referenced_files": dg.MetadataValue.int(held.referenced),
+        "folder": dg.MetadataValue.path(str(settings.raw_dir(dataset.name))),
+        "from": dg.MetadataValue.url(dataset.sources[0].url),
         **links(dataset, settings),
     }
 

@@ -1,4 +1,4 @@
-"""What every asset gets: the settings, the registry, and the origin's servers while they are needed."""
+"""What every asset gets: its owners, the settings, the registry, and the origin's servers while they are needed."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +13,8 @@ from em_assets.errors import RegistryError
 from em_assets.keeping import bring
 from em_assets.settings import Settings, claim_store
 from em_assets.sources.origins import Origin
+
+OWNERS = ["team:em_assets"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,10 @@ class Platform:
     def has_source(self, name: str) -> bool:
         """Whether the dataset can be fetched under this origin; a mirror's folder counts as public."""
         return self.datasets[name].is_served_by(self.settings.origin)
+
+
+AnyPlatform = dg.ResourceParam[Platform]
+"""What an asset, a check or a sensor writes behind `platform` among its arguments."""
 
 
 def platform_resource(platform: Platform) -> dg.ResourceDefinition:

@@ -44,7 +44,7 @@ def retried(pause_s: float = PAUSE_S) -> Iterator[None]:
     """
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # of any type: whether it may pass, its causes tell
         if not may_pass(error):
             raise
         raise dg.RetryRequested(MAX_RETRIES, pause_s) from error

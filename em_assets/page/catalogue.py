@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from em_assets.datasets import Dataset
 from em_assets.errors import EMAssetsError
-from em_assets.page.cards import Card, Other, cards_of, name_of, picture_of
+from em_assets.page.cards import Card, cards_of, name_of, picture_of
 from em_assets.page.checks import checks_of_dataset
 from em_assets.page.reading import Holding, in_words, read_holding
+from em_assets.page.witnesses import Other
 from em_assets.settings import SAMPLE, Settings
 from em_assets.volumes.preview import Thumbnail
 from em_assets.volumes.store import CommittedVolume

@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from em_assets.errors import FormatError, OutOfBoundsError
+from em_assets.errors import FormatError, OutOfBoundsError, SourceError
 from em_assets.formats.volume import SourceLevel, SourceVolume
 from em_assets.model import ZYX, Source
+from em_assets.settings import SAMPLE
+from em_assets.sources.origins import Origin
 
 MOST_DRAWS = 20
 """Starts drawn anywhere on the chunk grid, before the coarsest level is asked where there is anything."""
@@ -169,6 +171,15 @@ class Boxes:
             f"{self.source.url}: the box {start} to {tuple(ends)} (z, y, x) is not inside the volume (0, 0, 0) to "
             f"{self.volume.shape_zyx}; mend `start_zyx` or `shape_zyx`"
         )
+
+
+def cutout_shape(source: Source, origin: Origin) -> ZYX:
+    """Shape of the box: the sample's volumes are small, so they may have a smaller one."""
+    if origin.name == SAMPLE and source.sample_shape_zyx:
+        return source.sample_shape_zyx
+    if source.shape_zyx is None:
+        raise SourceError(f"{source.url}: a cutout without shape_zyx")
+    return source.shape_zyx
 
 
 def says_absent(error: FormatError) -> bool:

@@ -262,7 +262,7 @@ def in_time(seconds: float | None, end: Callable[[], object]) -> Iterator[None]:
     timer.start()
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # whatever a client makes of a connection that is cut while it reads
         if is_over.is_set():
             raise TimeoutError(f"no end of the answer within {seconds:g} s") from error
         raise

@@ -6,6 +6,7 @@
     state       the same as the JSON that neuroglancer reads
     public      where the archive's own copy can be seen, if it can
     files       bytes of a committed generation, each file held against the ledger first
+    handlers    these files as answers to a client's requests
     serving     neuroglancer's Python server with these files beside it
 """
 

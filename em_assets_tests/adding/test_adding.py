@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from em_assets.adding import Added, add, looking
+from em_assets.adding import Added, add, listing
 from em_assets.datasets import Dataset, read_toml
 from em_assets.datasets.opening import open_raw
 from em_assets.errors import EMAssetsError, SourceMissingError, UnknownFormatError, UsageError
@@ -235,7 +235,7 @@ def test_hostile_names_of_files_stay_text(local: Settings, tmp_path: Path) -> No
 
 
 def test_a_tree_without_end_is_listed_within_bounds(local: Settings, tmp_path: Path) -> None:
-    from em_assets.adding.looking import MOST_FOLDERS
+    from em_assets.adding.listing import MOST_FOLDERS
 
     for number in range(MOST_FOLDERS + 5):
         (tmp_path / f"stacks/{number:04}").mkdir()
@@ -293,7 +293,7 @@ class _Slow(BaseHTTPRequestHandler):
 def test_what_was_found_before_the_time_was_used_up_is_written_and_said_to_be_a_part(
     local: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(looking, "LOOK_S", 3.0)
+    monkeypatch.setattr(listing, "LOOK_S", 3.0)
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Slow)
     server.file = stack(tmp_path / "stacks" / "a.tif")  # type: ignore[attr-defined]
     Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from em_assets.page.cards import Card, Citation, Other, Said, searchable
+from em_assets.page.cards import Card, searchable
 from em_assets.page.catalogue import Absent, Catalogue, Choice, Facet
 from em_assets.page.checks import Check
+from em_assets.page.citing import Citation
 from em_assets.page.rendering import page_html
 from em_assets.page.snippets import Snippet
+from em_assets.page.witnesses import Other, Said
 from em_assets.page.writing import Written
 
 if TYPE_CHECKING:
