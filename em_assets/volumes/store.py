@@ -27,7 +27,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -40,7 +39,8 @@ from em_assets.volumes import ngff
 from em_assets.volumes.cascade import writing_to
 from em_assets.volumes.condemned import claimed, is_condemned, is_named_after, names_in_turn
 from em_assets.volumes.folders import Folder, create, file_names, folder_names, put
-from em_assets.volumes.ledger import Ledger, digest_of, parquet_bytes, read_ledger, read_proved
+from em_assets.volumes.ledger import Ledger
+from em_assets.volumes.parquet import ParquetBytes
 from em_assets.volumes.pyramid import WRITER_FORMAT, VolumeFacts, WrittenVolume
 from em_assets.volumes.staging import in_use, publish, replace_link, staging_folder, sweep
 
@@ -107,7 +107,7 @@ class CommittedVolume:
         StoreError
             The ledger is not there, or is not the one that was committed.
         """
-        return read_ledger(self.ledger_path, self.commit.ledger_blake3)
+        return Ledger.read(self.ledger_path, self.commit.ledger_blake3)
 
     def block_index(self) -> "pa.Table":
         """The statistics of every chunk of the finest level, one row a chunk.
@@ -117,10 +117,8 @@ class CommittedVolume:
         StoreError
             The index is not there, or is not the one that was committed.
         """
-        import pyarrow.parquet as pq
-
-        with pq.ParquetFile(BytesIO(read_proved(self.block_index_path, self.commit.block_index_blake3))) as file:
-            return file.read()
+        with ParquetBytes.read(self.block_index_path, self.commit.block_index_blake3).rows() as rows:
+            return rows.read()
 
 
 def generation_name(inputs: Sequence[str], settings: Mapping[str, Any]) -> str:
@@ -279,17 +277,16 @@ def _write_generation(
     """A generation that is whole and has its document; None where its name is condemned meanwhile."""
     with _place_of(folder, generation) as group:
         written = write(group)
-        tables = (written.ledger.parquet(), parquet_bytes(written.block_index.table()))
-        ledger_blake3, block_index_blake3 = map(digest_of, tables)
+        tables = (written.ledger.file, written.block_index.parquet())
         made = Generation(
             **{name: getattr(written, name) for name in VolumeFacts.model_fields},
             generation=generation,
             labels_of=labels_of,
             inputs=inputs,
-            n_files=len(written.ledger.entries),
+            n_files=len(written.ledger),
             size_bytes=written.ledger.size_bytes,
-            ledger_blake3=ledger_blake3,
-            block_index_blake3=block_index_blake3,
+            ledger_blake3=tables[0].blake3,
+            block_index_blake3=tables[1].blake3,
         )
         problem = written.ledger.first_problem(group)
         if problem and is_condemned(_generation_path(folder, generation)):
@@ -311,19 +308,19 @@ def _place_of(folder: Folder, generation: str) -> AbstractContextManager[Folder]
     return staging_folder(folder, generation)
 
 
-def _published(folder: Folder, group: Folder, made: Generation, tables: tuple[bytes, bytes]) -> bool:
+def _published(folder: Folder, group: Folder, made: Generation, tables: tuple[ParquetBytes, ParquetBytes]) -> bool:
     """Put a whole generation's documents where readers look, and on a disk then the group itself.
 
     False where the generation's name is condemned, in a bucket.
     """
     if isinstance(folder, Path):
         _clear_damaged(folder, made)
-    put(_ledger_path(folder, made.generation), tables[0])
-    put(_block_index_path(folder, made.generation), tables[1])
+    put(_ledger_path(folder, made.generation), tables[0].pieces())
+    put(_block_index_path(folder, made.generation), tables[1].pieces())
     document = _generation_path(folder, made.generation)
     if isinstance(document, RemotePath):
         return claimed(document, _document(made), lambda: made.generation in committed_generations(folder))
-    put(document, _document(made))
+    put(document, [_document(made)])
     if isinstance(folder, Path) and isinstance(group, Path):
         publish(group, folder / made.generation)
     return True
@@ -393,7 +390,7 @@ def _missing(folder: Folder, group: Folder, made: Generation) -> str | None:
 def _is_whole(folder: Folder, group: Folder, made: Generation) -> bool:
     """Whether every file of the ledger is there with its size: one look at each, none is read."""
     try:
-        ledger = read_ledger(_ledger_path(folder, made.generation), made.ledger_blake3)
+        ledger = Ledger.read(_ledger_path(folder, made.generation), made.ledger_blake3)
     except StoreError:
         return False
     return ledger.first_problem(group) is None
