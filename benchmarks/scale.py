@@ -14,7 +14,6 @@ import statistics
 import sys
 import tempfile
 import time
-import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -30,7 +29,7 @@ from em_assets.sample.texture import texture
 from em_assets.volumes.cluster import TASKS_AHEAD
 from em_assets.volumes.codec import codec_of
 from em_assets.volumes.cutting import cut
-from em_assets.volumes.ledger import Entry, Ledger, digest_of, parquet_bytes
+from em_assets.volumes.ledger import Entry, Ledger, digest_of
 from em_assets.volumes.levels import plan_grid, plan_levels, plan_tile, tile_counts
 from em_assets.volumes.pyramid import Plan, WrittenVolume, in_this_process, write_pyramid
 
@@ -58,7 +57,6 @@ class Constants:
     packed_share: float
     check_cpu_s_a_gb: float
     ledger_bytes_an_entry: float
-    ledger_memory_an_entry: float
     index_bytes_a_chunk: float
     index_memory_a_chunk: float
     message_s_a_task: float
@@ -83,7 +81,7 @@ class Needs:
     stored_bytes: float
     ledger_bytes: float
     index_bytes: float
-    memory_bytes: float
+    temporary_bytes: float
     cpu_hours: float
     check_hours: float
 
@@ -100,9 +98,8 @@ def measured(folder: Path, reps: int) -> Constants:
         cpu_s_a_gb=statistics.median(cpu_s for cpu_s, _ in runs) / gb,
         packed_share=written.ledger.size_bytes / voxels.nbytes,
         check_cpu_s_a_gb=statistics.median(checks) / (written.ledger.size_bytes / 1e9),
-        ledger_bytes_an_entry=len(Ledger.of(entries).parquet()) / len(entries),
-        ledger_memory_an_entry=_held_bytes(lambda: Ledger.of(_entries(200_000))) / len(entries),
-        index_bytes_a_chunk=len(parquet_bytes(written.block_index.table())) / s0_chunks,
+        ledger_bytes_an_entry=Ledger.of(entries).file.size_bytes / len(entries),
+        index_bytes_a_chunk=written.block_index.parquet().size_bytes / s0_chunks,
         index_memory_a_chunk=sum(column.nbytes for column in _columns(written)) / s0_chunks,
         message_s_a_task=_message_s(),
     )
@@ -121,7 +118,7 @@ def needs_of(shape: ZYX, constants: Constants) -> Needs:
         stored_bytes=stored,
         ledger_bytes=shards * constants.ledger_bytes_an_entry,
         index_bytes=chunks * constants.index_bytes_a_chunk,
-        memory_bytes=shards * constants.ledger_memory_an_entry + chunks * constants.index_memory_a_chunk,
+        temporary_bytes=shards * constants.ledger_bytes_an_entry + chunks * constants.index_memory_a_chunk,
         cpu_hours=gb * constants.cpu_s_a_gb / 3600,
         check_hours=stored / 1e9 * constants.check_cpu_s_a_gb / 3600,
     )
@@ -219,15 +216,6 @@ def _entries(count: int) -> list[Entry]:
     ]
 
 
-def _held_bytes(make: Callable[[], object]) -> int:
-    tracemalloc.start()
-    made = make()
-    held, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    del made
-    return held
-
-
 def _message_s() -> float:
     """What a task costs the scheduler, the worker and this process, beside its work."""
     from distributed import Client
@@ -261,7 +249,7 @@ def _needs_rows(constants: Constants, prices: Prices) -> Iterator[list[str]]:
         "bytes stored": lambda n: _si(n.stored_bytes),
         "ledger": lambda n: _si(n.ledger_bytes),
         "block index": lambda n: _si(n.index_bytes),
-        "memory where the commit is made": lambda n: _si(n.memory_bytes),
+        "disk for temporary files where the commit is made": lambda n: _si(n.temporary_bytes),
         "CPU hours to write": lambda n: f"{n.cpu_hours:,.3g}",
         "CPU hours to check every byte": lambda n: f"{n.check_hours:,.3g}",
         "dollars to write": lambda n: f"{n.cpu_hours * prices.core_hour + n.objects / 1e6 * prices.million_puts:,.3g}",

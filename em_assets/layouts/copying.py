@@ -1,7 +1,6 @@
 """Committed volumes as they lie in the store, copied byte for byte, each file proved by its digest on the way."""
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -22,10 +21,9 @@ def copy_group(volume: CommittedVolume, dest: Path) -> None:
     StoreError
         A file is missing, or has other bytes than were committed; the message names it.
     """
-    entries = volume.ledger().entries.values()
-    at_once = REQUESTS_IN_FLIGHT if isinstance(volume.path, RemotePath) else os.cpu_count()
-    with ThreadPoolExecutor(at_once) as executor:
-        list(executor.map(partial(_copy_file, volume.path, dest), entries))
+    at_once = REQUESTS_IN_FLIGHT if isinstance(volume.path, RemotePath) else os.cpu_count() or 1
+    for _ in volume.ledger().each(partial(_copy_file, volume.path, dest), at_once):
+        pass
 
 
 def _copy_file(group: Folder, dest: Path, entry: Entry) -> None:

@@ -22,7 +22,7 @@ from em_assets.layouts.held import Held
 from em_assets.layouts.interface import Exported, Layout, Options
 from em_assets.remote.path import Object, RemotePath
 from em_assets.settings import Settings
-from em_assets.volumes.folders import Folder, keys_below
+from em_assets.volumes.folders import Folder, keys_in_order
 from em_assets.volumes.staging import publish, replace_bytes, staging_folder, sweep, sync_file, sync_folder, sync_tree
 
 RECEIPTS = "exports/receipts"
@@ -178,8 +178,10 @@ def _is_same(entry: Path, final: Folder) -> bool:
         return False
     if not entry.is_dir():
         return filecmp.cmp(entry, final, shallow=False)
-    keys = keys_below(entry)
-    return keys == keys_below(final) and all(filecmp.cmp(entry / key, final / key, shallow=False) for key in keys)
+    keys = list(keys_in_order(entry))
+    return keys == list(keys_in_order(final)) and all(
+        filecmp.cmp(entry / key, final / key, shallow=False) for key in keys
+    )
 
 
 def _uploaded(final: RemotePath, files: Mapping[str, Path]) -> Iterator[tuple[str, str | None]]:
@@ -206,7 +208,7 @@ def _in_order(entry: Path) -> Iterator[tuple[str, Path]]:
     def rank(key: str) -> tuple[bool, int, str]:
         return _is_document(key), -len(PurePosixPath(key).parts), key
 
-    yield from ((key, entry / key) for key in sorted(keys_below(entry), key=rank))
+    yield from ((key, entry / key) for key in sorted(keys_in_order(entry), key=rank))
 
 
 def _digest(file: Path) -> str:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -157,6 +158,18 @@ class RemotePath:
 
         with self._asked():
             obstore.put(self._store, self.key, data, use_multipart=False)
+
+    def put_pieces(self, pieces: Iterable[bytes]) -> None:
+        """Make or replace the object with what these pieces make up; of a large one only parts are held."""
+        import obstore
+
+        remaining = iter(pieces)
+        first = list(islice(remaining, 2))
+        if len(first) < 2:
+            self.put(b"".join(first))
+            return
+        with self._asked():
+            obstore.put(self._store, self.key, chain(first, remaining), chunk_size=PART_BYTES)
 
     def create(self, data: bytes) -> bool:
         """Make an object; False, and nothing changed, where there is one: of many at once exactly one wins."""

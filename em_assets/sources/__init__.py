@@ -8,25 +8,27 @@ A kind is a module with these names::
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from em_assets.errors import IncompleteError, SourceMissingError
+from em_assets.errors import SourceMissingError
 from em_assets.model import RawFile, RemoteFile, Source
 from em_assets.sources import cutout, files, in_place
 from em_assets.sources.accepting import forget, no_longer_listed, set_aside
 from em_assets.sources.adopting import Adoption, adopt, adoption
 from em_assets.sources.job import Job, is_whole
+from em_assets.sources.locking import differences_named, locked_files, refuse_different, with_validators
 from em_assets.sources.manifest import (
     DROPPED,
     FILES,
-    LOCK,
     OLD,
     Journal,
     differences,
     dropped_paths,
+    lock_fingerprint,
     read_dropped,
     read_fingerprint,
     read_lock,
@@ -105,12 +107,8 @@ def observe(sources: Sequence[Source], origin: Origin, *, patience: Patience = P
     SourceError
         A name is refused, or two files would be one on some file system.
     """
-    origin = _asked_once(origin)
-    found = tuple(
-        (index, remote)
-        for index, (source, prefix) in enumerate(zip(sources, source_prefixes(sources), strict=True))
-        for remote in SOURCES[source.kind].observe(source, prefix, origin, patience)
-    )
+    observe_one = _observing(sources, _asked_once(origin), patience)
+    found = tuple((index, remote) for index in range(len(sources)) for remote in observe_one(index))
     refuse_twins(remote.path for _, remote in found)
     lines = sorted(f"{remote.path}\t{remote.size_bytes}\t{remote.validator}\n" for _, remote in found)
     return Observation(hashlib.sha256("".join(lines).encode()).hexdigest(), found)
@@ -138,7 +136,8 @@ def acquire(
     quarantine
         Where content that cannot be data is kept, with the reason; by default `quarantine/<dataset>` in the store.
     locked
-        Only the bytes that `lock.toml` in `raw_dir` names will do; every difference is an error that names it.
+        Only the bytes that `lock.toml` in `raw_dir` names will do, whatever is listed; every difference is an error
+        that names it.
     adopt_from
         A folder with files that came another way: what is there is verified and taken in, the rest is fetched.
     made_of
@@ -163,16 +162,17 @@ def acquire(
     with FileLock(raw_dir / ".lock"):
         cutout.sweep(raw_dir / FILES)
         lock = read_lock(raw_dir) if locked else ()
-        observation = observe(sources, origin, patience=patience)
         if locked:
-            _refuse_unlocked(sources, observation, lock, raw_dir)
+            observation = _locked(sources, lock, origin, patience, raw_dir)
+        else:
+            observation = observe(sources, origin, patience=patience)
         manifest = read_manifest(raw_dir) or ()
         gone = no_longer_listed(manifest, sources, source_prefixes(sources), observation.files)
-        if gone.unasked and not accept_gone:
+        if gone.unasked and not accept_gone and not locked:
             raise SourceMissingError(_shrunken(gone.unasked, manifest, raw_dir))
         if _is_dropped(raw_dir, made_of, observation):
             if locked:
-                _refuse_different(differences(lock, {row.path: row for row in manifest}), raw_dir)
+                refuse_different(differences(lock, {row.path: row for row in manifest}), raw_dir)
             log(f"{len(manifest)} files unchanged: what they held was written and proved, and their bytes were dropped")
             return Acquired(manifest, 0, len(manifest), 0, observation.fingerprint)
         demanded = {row.path: row.sha256 for row in lock}
@@ -195,9 +195,11 @@ def acquire(
                 keep=got.keep,
                 locked=demanded,
             )
-            rows += _of_one_source(job, taken, got)
+            with differences_named(raw_dir) if locked else nullcontext():
+                rows += _of_one_source(job, taken, got)
         if locked:
-            _refuse_different(differences(lock, {row.path: row for row in rows}), raw_dir)
+            refuse_different(differences(lock, {row.path: row for row in rows}), raw_dir)
+            rows = with_validators(rows, lock)
         gone = gone.but(rows)
         set_aside(gone, raw_dir, log)
         if tuple(rows) != manifest or read_fingerprint(raw_dir) != observation.fingerprint:
@@ -219,6 +221,23 @@ def acquire(
         adopted=len(got.adopted),
         referenced=len(got.referenced),
     )
+
+
+def _observing(
+    sources: Sequence[Source], origin: Origin, patience: Patience
+) -> Callable[[int], tuple[RemoteFile, ...]]:
+    """Lists the source of a number."""
+    prefixes = source_prefixes(sources)
+    return lambda index: SOURCES[sources[index].kind].observe(sources[index], prefixes[index], origin, patience)
+
+
+def _locked(
+    sources: Sequence[Source], lock: tuple[RawFile, ...], origin: Origin, patience: Patience, raw_dir: Path
+) -> Observation:
+    """What a lock file names, in the place of what is listed."""
+    found = locked_files(sources, source_prefixes(sources), lock, _observing(sources, origin, patience), raw_dir)
+    refuse_twins(remote.path for _, remote in found)
+    return Observation(lock_fingerprint(raw_dir), found)
 
 
 class _Got:
@@ -293,29 +312,6 @@ def _shrunken(gone: Sequence[RawFile], manifest: Sequence[RawFile], raw_dir: Pat
         "A listing can be incomplete, so nothing was changed; to accept it: "
         f"em-assets fetch {raw_dir.name} --accept-gone, which keeps their bytes in {raw_dir / OLD}"
     )
-
-
-def _refuse_unlocked(
-    sources: Sequence[Source], observation: Observation, lock: tuple[RawFile, ...], raw_dir: Path
-) -> None:
-    """Name what the listing alone shows to differ, before anything is fetched; a box's chunks are in no listing."""
-    cut = {index for index, source in enumerate(sources) if source.kind == "cutout"}
-    listed = {remote.path: remote for index, remote in observation.files if index not in cut}
-    boxed = {remote.path: remote.validator for index, remote in observation.files if index in cut}
-    found = differences([row for row in lock if row.source not in cut], listed)
-    for row in lock:
-        if row.path in boxed and boxed[row.path] != row.validator:
-            found.append(f"{row.path}: the remote volume's metadata, or the box, is another than in the lock")
-    _refuse_different(found, raw_dir)
-
-
-def _refuse_different(found: list[str], raw_dir: Path) -> None:
-    if found:
-        more = f" and {len(found) - 10} more" if len(found) > 10 else ""
-        raise IncompleteError(
-            f"{raw_dir / LOCK}: {len(found)} files differ from the lock: {'; '.join(found[:10])}{more}. "
-            "Fetch without --locked to take what is there now"
-        )
 
 
 def _sweep_partials(files_dir: Path) -> None:

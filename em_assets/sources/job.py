@@ -52,7 +52,9 @@ class Job:
     def known_row(self, remote: RemoteFile) -> RawFile | None:
         """Row of a file that is there as it is listed now, be it held or referenced."""
         row = self.held.get(remote.path)
-        if row is None or row.validator != remote.validator or remote.size_bytes not in (None, row.size_bytes):
+        if row is None or remote.size_bytes not in (None, row.size_bytes):
+            return None
+        if row.validator != remote.validator and self.locked.get(remote.path) != row.sha256:
             return None
         if not is_whole(self.files_dir, row):
             return None

@@ -152,6 +152,15 @@ def read_lock(raw_dir: Path) -> tuple[RawFile, ...]:
         raise StoreError(f"{path}: no lock file that can be read ({error}); get it anew, or remove it") from error
 
 
+def lock_fingerprint(raw_dir: Path) -> str:
+    """The fingerprint of what was listed when a lock file was written; errors as `read_lock`."""
+    path = raw_dir / LOCK
+    try:
+        return str(tomllib.loads(path.read_text())["fingerprint"])
+    except (tomllib.TOMLDecodeError, OSError, KeyError, ValueError) as error:
+        raise StoreError(f"{path}: no lock file that can be read ({error}); get it anew, or remove it") from error
+
+
 def differences(locked: Iterable[RawFile], found: Mapping[str, RawFile | RemoteFile]) -> list[str]:
     """What a lock names and what is there, where they differ: a sentence a file; validators do not count."""
     wanted = {row.path: row for row in locked}

@@ -30,16 +30,16 @@ class CommittedFiles:
         StoreError
             It is named and is not there, or has another size: a viewer must not take it for empty space.
         """
-        entry = self._ledger.entries.get(key)
-        if entry is None or key in self._seen:
-            return entry and entry.size_bytes
+        expected = self._ledger.size_of(key)
+        if expected is None or key in self._seen:
+            return expected
         group = self.committed.path
-        problem = size_problem(group, entry, lambda name: size_of(group / name))
+        problem = size_problem(group, key, expected, lambda name: size_of(group / name))
         if problem:
             raise StoreError(f"{problem}; materialize the dataset again (`em-assets fetch`)")
         if isinstance(group, RemotePath):
             self._seen.add(key)
-        return entry.size_bytes
+        return expected
 
     def read(self, key: str, start: int, n_bytes: int) -> bytes:
         """So many bytes of a file that `size_bytes` knows.

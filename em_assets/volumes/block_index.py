@@ -1,17 +1,28 @@
 """Statistics of every chunk of a volume's finest level: one row a chunk, the same bytes for the same voxels."""
 
+import mmap
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from math import isfinite, prod, sqrt
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from em_assets.model import ZYX
+from em_assets.volumes.parquet import HELD_BYTES, ROW_GROUP_ROWS, ParquetBytes, scratch_errors
 from em_assets.volumes.statistics import Moments, Statistics
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+PIECE_ROWS = 1 << 20
+"""Chunks whose statistics are put together at once."""
+
+PAGE_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -21,15 +32,16 @@ class BlockIndex:
     Attributes
     ----------
     chunk_counts_zyx
-        How many chunks the finest level has along each axis; 48 bytes are held for each.
+        How many chunks the finest level has along each axis; 28 bytes are kept for each, and two voxels: of many on a
+        disk, in a file without a name that is mapped.
     first_zyx
         Index of the first chunk, where these are a box of the level's chunks.
     """
 
     chunk_counts_zyx: ZYX
-    n_voxels: NDArray[np.int64]
-    n_finite: NDArray[np.int64]
-    n_zero: NDArray[np.int64]
+    n_voxels: NDArray[np.int32]
+    n_finite: NDArray[np.int32]
+    n_zero: NDArray[np.int32]
     min: NDArray[Any]
     max: NDArray[Any]
     mean: NDArray[np.float64]
@@ -39,10 +51,9 @@ class BlockIndex:
     @staticmethod
     def empty(chunk_counts_zyx: ZYX, dtype: np.dtype[Any], first_zyx: ZYX = (0, 0, 0)) -> "BlockIndex":
         """An index without voxels, to be filled chunk by chunk, by any thread in any order."""
-        n = prod(chunk_counts_zyx)
-        n_voxels, n_finite, n_zero = np.zeros((3, n), np.int64)
-        low, high = np.zeros((2, n), dtype)
-        mean, m2 = np.zeros((2, n))
+        counts, floats = np.dtype(np.int32), np.dtype(np.float64)
+        columns = _zeros(prod(chunk_counts_zyx), (counts, counts, counts, dtype, dtype, floats, floats))
+        n_voxels, n_finite, n_zero, low, high, mean, m2 = columns
         return BlockIndex(chunk_counts_zyx, n_voxels, n_finite, n_zero, low, high, mean, m2, first_zyx)
 
     def put(self, chunk_zyx: ZYX, found: Moments) -> None:
@@ -64,19 +75,33 @@ class BlockIndex:
         n_voxels, n_finite, n_zero = (int(column.sum()) for column in (self.n_voxels, self.n_finite, self.n_zero))
         if n_finite == 0:
             return Statistics(n_voxels=n_voxels, n_finite=0, n_zero=n_zero, min=None, max=None, mean=None, std=None)
-        counted = self.n_finite > 0
+        pieces = [slice(start, start + PIECE_ROWS) for start in range(0, self.n_finite.size, PIECE_ROWS)]
         with np.errstate(over="ignore", invalid="ignore"):
-            mean = float((self.mean * self.n_finite).sum()) / n_finite
-            m2 = float((self.m2 + self.n_finite * (self.mean - mean) ** 2).sum())
+            mean = sum(float((self.mean[at] * self.n_finite[at]).sum()) for at in pieces) / n_finite
+            m2 = sum(float((self.m2[at] + self.n_finite[at] * (self.mean[at] - mean) ** 2).sum()) for at in pieces)
+        low, high = (
+            [column[at][self.n_finite[at] > 0] for at in pieces if self.n_finite[at].any()]
+            for column in (self.min, self.max)
+        )
         return Statistics(
             n_voxels=n_voxels,
             n_finite=n_finite,
             n_zero=n_zero,
-            min=self.min[counted].min().item(),
-            max=self.max[counted].max().item(),
+            min=min(values.min().item() for values in low),
+            max=max(values.max().item() for values in high),
             mean=mean if isfinite(mean) else None,
             std=sqrt(m2 / n_finite) if isfinite(m2) else None,
         )
+
+    def parquet(self) -> ParquetBytes:
+        """The `table` as a Parquet file.
+
+        Raises
+        ------
+        StoreError
+            The folder for temporary files (`TMPDIR`) has no room.
+        """
+        return ParquetBytes.of(self._rows(slice(0, 0)).schema, self._tables())
 
     def table(self) -> "pa.Table":
         """One row a chunk: its z, y, x index, its voxels (fewer at an end), and their statistics.
@@ -86,17 +111,39 @@ class BlockIndex:
         """
         import pyarrow as pa
 
-        nothing = self.n_finite == 0
-        std = np.sqrt(self.m2 / np.maximum(self.n_finite, 1))
-        z, y, x = np.unravel_index(np.arange(self.n_voxels.size), self.chunk_counts_zyx)
-        columns = {name: pa.array(index.astype(np.int32)) for name, index in zip("zyx", (z, y, x), strict=True)}
-        columns["n_voxels"] = pa.array(self.n_voxels.astype(np.int32))
-        for name, values in (("min", self.min), ("max", self.max), ("mean", self.mean), ("std", std)):
-            columns[name] = pa.array(values.astype(np.float64), mask=nothing)
-        columns["zero_fraction"] = pa.array(self.n_zero / np.maximum(self.n_voxels, 1))
+        return pa.concat_tables(self._tables())
+
+    def _tables(self) -> "Iterator[pa.Table]":
+        """Its rows, a row group at a time."""
+        starts = range(0, self.n_voxels.size, ROW_GROUP_ROWS)
+        return (self._rows(slice(start, min(start + ROW_GROUP_ROWS, self.n_voxels.size))) for start in starts)
+
+    def _rows(self, at: slice) -> "pa.Table":
+        import pyarrow as pa
+
+        n_voxels, n_finite, n_zero, low, high, mean, m2 = (column[at] for column in self._columns)
+        std = np.sqrt(m2 / np.maximum(n_finite, 1))
+        index = np.unravel_index(np.arange(at.start, at.stop), self.chunk_counts_zyx)
+        columns = {name: pa.array(places.astype(np.int32)) for name, places in zip("zyx", index, strict=True)}
+        columns["n_voxels"] = pa.array(n_voxels)
+        for name, values in (("min", low), ("max", high), ("mean", mean), ("std", std)):
+            columns[name] = pa.array(values.astype(np.float64), mask=n_finite == 0)
+        columns["zero_fraction"] = pa.array(n_zero / np.maximum(n_voxels, 1))
         return pa.table(columns)
 
     @property
     def _columns(self) -> tuple[NDArray[Any], ...]:
         """In the order of the fields of `Moments`."""
         return (self.n_voxels, self.n_finite, self.n_zero, self.min, self.max, self.mean, self.m2)
+
+
+def _zeros(n: int, dtypes: Sequence[np.dtype[Any]]) -> list[NDArray[Any]]:
+    """Columns of zeros: in memory where they are small, or else in a file without a name."""
+    steps = [-(-n * dtype.itemsize // PAGE_BYTES) * PAGE_BYTES for dtype in dtypes]
+    if sum(steps) <= HELD_BYTES:
+        return [np.zeros(n, dtype) for dtype in dtypes]
+    with scratch_errors("the block index"), TemporaryFile() as file:
+        os.posix_fallocate(file.fileno(), 0, sum(steps))  # a mapped page that finds no room ends the process
+        memory = mmap.mmap(file.fileno(), sum(steps))
+    starts = accumulate(steps, initial=0)
+    return [np.frombuffer(memory, dtype, n, start) for dtype, start in zip(dtypes, starts, strict=False)]

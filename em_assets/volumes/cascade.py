@@ -28,7 +28,7 @@ from em_assets.formats.volume import SourceVolume
 from em_assets.model import ZYX
 from em_assets.volumes.downsample import Halve, halve_into
 from em_assets.volumes.encoding import LevelWriter, SeeChunk, StoredBytes, ignore_chunk
-from em_assets.volumes.ledger import Entry
+from em_assets.volumes.ledger import Entries, Entry
 from em_assets.volumes.levels import Level, finer_tiles_in, parts_of, tile_box
 from em_assets.volumes.verbatim import read_verbatim
 
@@ -66,10 +66,10 @@ class Cascade:
     progress: Progress | None
     pending: dict[int, _Writing] = field(default_factory=dict)
     spare: dict[int, list[NDArray[Any]]] = field(default_factory=dict)
-    entries: list[Entry] = field(default_factory=list)
+    entries: Entries = field(default_factory=Entries)
     n_done: int = 0
 
-    def finish(self) -> list[Entry]:
+    def finish(self) -> Entries:
         """Wait for all that is being written; the files that were."""
         for level in range(len(self.levels)):
             self._finish(level)

@@ -36,7 +36,7 @@ from em_assets.volumes.cascade import Progress
 from em_assets.volumes.cutting import cut, tasks_of
 from em_assets.volumes.downsample import halve_into, halving
 from em_assets.volumes.encoding import ignore_chunk
-from em_assets.volumes.ledger import Entry
+from em_assets.volumes.ledger import Entries, Entry
 from em_assets.volumes.levels import Level, finer_tiles_in, tile_box
 from em_assets.volumes.pyramid import WRITER_FORMAT, Plan, WriteLevels, count_chunk, write_tiles
 from em_assets.volumes.sinks import Sink, shared_by_machines
@@ -110,7 +110,7 @@ def _write_levels(
     sink: Sink,
     index: BlockIndex,
     progress: Progress | None,
-) -> list[Entry]:
+) -> Entries:
     from distributed.protocol.pickle import dumps
 
     with _client(address) as client, shared_by_machines(sink) as shared:
@@ -161,7 +161,7 @@ class _Collected:
     """What came back so far."""
 
     def __init__(self, index: BlockIndex, progress: Progress | None, n_voxels: int) -> None:
-        self.entries: list[Entry] = []
+        self.entries = Entries()
         self._index, self._progress = index, progress
         self._n_done, self._n_voxels = 0, n_voxels
 
@@ -217,7 +217,7 @@ def _written(work: _Work, volume: SourceVolume, tile: ZYX) -> Part:
             halved.append(_halved(block, work.coarser.step_zyx, plan))
 
     entries = write_tiles(volume, plan, work.sink, partial(count_chunk, index), tiles=[tile], use=use, n_threads=1)
-    return Part(entries, index, np.concatenate(halved) if halved else None)
+    return Part(list(entries), index, np.concatenate(halved) if halved else None)
 
 
 @lru_cache(maxsize=1)

@@ -1,11 +1,11 @@
 """Folders on a disk and in a bucket, asked the same questions: what is there, how large, which bytes."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from em_assets.remote.path import RemotePath
-from em_assets.volumes.staging import create_only, replace_bytes
+from em_assets.volumes.staging import create_only, replace_pieces
 
 Folder = Path | RemotePath
 """A folder or file: on a disk, or the objects of a bucket."""
@@ -57,11 +57,12 @@ def pieces_of(file: Folder) -> Iterator[bytes]:
             yield piece
 
 
-def keys_below(folder: Folder) -> set[str]:
-    """Every file below a folder, by its path from there."""
+def keys_in_order(folder: Folder) -> Iterator[str]:
+    """Every file below a folder, by its path from there, sorted; of a disk one folder's names are held at a time."""
     if isinstance(folder, RemotePath):
-        return set(_listed(folder))
-    return {Path(root, name).relative_to(folder).as_posix() for root, _, files in os.walk(folder) for name in files}
+        yield from sorted(_listed(folder))
+    elif folder.is_dir():
+        yield from _keys_in(folder, "")
 
 
 def folder_names(folder: Folder) -> list[str]:
@@ -78,17 +79,28 @@ def file_names(folder: Folder) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
 
 
-def put(file: Folder, data: bytes) -> None:
+def put(file: Folder, pieces: Iterable[bytes]) -> None:
     """Make or replace a file in one step."""
     if isinstance(file, RemotePath):
-        file.put(data)
+        file.put_pieces(pieces)
     else:
-        replace_bytes(file, data)
+        replace_pieces(file, pieces)
 
 
 def create(file: Folder, data: bytes) -> bool:
     """Make a file that appears with all its bytes; False, and nothing changed, where there is one already."""
     return file.create(data) if isinstance(file, RemotePath) else create_only(file, data)
+
+
+def _keys_in(folder: Path, prefix: str) -> Iterator[str]:
+    with os.scandir(folder) as found:
+        # As the keys below it are sorted: `a.b` comes before `a/c`, and `a0` behind.
+        names = sorted(f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name for entry in found)
+    for name in names:
+        if name.endswith("/"):
+            yield from _keys_in(folder / name, prefix + name)
+        else:
+            yield prefix + name
 
 
 def _listed(folder: RemotePath) -> Mapping[str, int]:

@@ -6,10 +6,11 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from em_assets.remote.path import REMOVED_AT_ONCE, Object, RemotePath
+from em_assets.remote.path import Object, RemotePath
+from em_assets.volumes.condemned import condemned, is_condemned
 from em_assets.volumes.folders import Folder
 from em_assets.volumes.staging import PREFIX, left_alone, maybe_in_use_elsewhere, sweep
-from em_assets.volumes.store import COMMITS, GENERATIONS, committed_generations
+from em_assets.volumes.store import COMMITS, GENERATIONS, committed_generations, repeat_last_commit
 
 Leftover = tuple[Folder, int]
 """Where it is, and the bytes that it takes."""
@@ -70,42 +71,35 @@ def _size_bytes(path: Path) -> int:
 
 def _collect_in_bucket(folder: RemotePath, dry_run: bool, untouched: timedelta) -> list[Leftover]:
     objects = folder.objects()
-    kept = {COMMITS, *committed_generations(folder)}
+    committed = committed_generations(folder)
     found: list[Leftover] = []
     for generation, keys in _by_generation(objects):
-        newest = max(objects[key].modified for key in keys)
-        if generation in kept or newest >= datetime.now(UTC) - untouched:
+        if generation in {COMMITS, *committed}:
             continue
-        if dry_run or _removed_unless_committed(folder, generation, keys, objects):
-            found.append((folder / generation, sum(objects[key].size_bytes for key in keys)))
+        document = f"{GENERATIONS}/{generation}.json"
+        others = [key for key in keys if key != document]  # which stays: the name is not used again
+        if not others or max(objects[key].modified for key in others) >= datetime.now(UTC) - untouched:
+            continue
+        if not committed and document in objects and not is_condemned(folder / document):
+            continue  # finished, and there is no other volume: the next call commits it
+        if dry_run or _removed_unless_used(folder, generation, others, objects):
+            found.append((folder / generation, sum(objects[key].size_bytes for key in others)))
     return found
 
 
-def _removed_unless_committed(folder: RemotePath, generation: str, keys: list[str], objects: dict[str, Object]) -> bool:
+def _removed_unless_used(folder: RemotePath, generation: str, keys: list[str], objects: dict[str, Object]) -> bool:
     """Remove a generation, whose writer may have died before its commit and be followed by another right now.
 
-    Its document goes first and the commits are read again then: who commits later than that misses the document, and
-    writes the generation anew. Whoever does so is looked for before each batch of objects, and has what is left.
+    Its name is taken out of use first (`condemned`): from then on nobody commits what is below it, however long this
+    process is stopped before or while it removes it.
     """
-    key_of_document = f"{GENERATIONS}/{generation}.json"
-    document = folder / key_of_document
-    try:
-        before = document.read_bytes()
-        folder.remove([key_of_document])
-    except FileNotFoundError:
-        before = None
-    if generation in committed_generations(folder):
-        if before is not None:
-            document.put(before)
-        return False
     now = (folder / generation).objects()
     if any(objects.get(f"{generation}/{key}") != found for key, found in now.items()):
         return False  # somebody has begun to write it anew
-    others = [key for key in keys if key != key_of_document]
-    for start in range(0, len(others), REMOVED_AT_ONCE):
-        if document.is_file() or generation in committed_generations(folder):
-            return False
-        folder.remove(others[start : start + REMOVED_AT_ONCE])
+    document = folder / GENERATIONS / f"{generation}.json"
+    if not condemned(document, lambda: repeat_last_commit(folder, unless=generation)):
+        return False
+    folder.remove(keys)
     return True
 
 

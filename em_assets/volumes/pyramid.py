@@ -28,7 +28,7 @@ from em_assets.volumes.codec import DEFAULT_CODEC, Codec, codec_of
 from em_assets.volumes.downsample import halving
 from em_assets.volumes.encoding import LevelWriter, SeeChunk
 from em_assets.volumes.folders import Folder
-from em_assets.volumes.ledger import Entry, Ledger
+from em_assets.volumes.ledger import Entries, Ledger
 from em_assets.volumes.levels import (
     Grid,
     Level,
@@ -91,7 +91,7 @@ class Plan:
     codec: Codec = DEFAULT_CODEC
 
 
-WriteLevels = Callable[[SourceVolume, Plan, Sink, BlockIndex, Progress | None], list[Entry]]
+WriteLevels = Callable[[SourceVolume, Plan, Sink, BlockIndex, Progress | None], Entries]
 """Writes all levels of a volume to a sink and fills its index; the files that were written."""
 
 
@@ -145,7 +145,7 @@ def in_this_process(
     progress: Progress | None = None,
     *,
     n_threads: int | None = None,
-) -> list[Entry]:
+) -> Entries:
     """Write all levels with two threads a core (or as many as given); the files that were written."""
     return write_tiles(volume, plan, sink, partial(count_chunk, index), progress, n_threads=n_threads)
 
@@ -160,7 +160,7 @@ def write_tiles(
     tiles: Iterable[ZYX] | None = None,
     use: UseTile | None = None,
     n_threads: int | None = None,
-) -> list[Entry]:
+) -> Entries:
     """Write tiles of the coarsest level (all, or those of these indices) and all that is below them.
 
     `volume` has the voxels of the plan's finest level, `see` is told each of its chunks. `use` is told the tiles of the

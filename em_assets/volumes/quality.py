@@ -94,7 +94,7 @@ class Blocks:
         return sorted((int(at // shape[1]), int(at % shape[1])) for at in best if spread[at] > 0)
 
 
-def picture_fraction(n_voxels: NDArray[np.int64], n_zero: NDArray[Any], low: NDArray[Any], high: NDArray[Any]) -> float:
+def picture_fraction(n_voxels: NDArray[Any], n_zero: NDArray[Any], low: NDArray[Any], high: NDArray[Any]) -> float:
     """Share of the voxels that show something, from the voxels, zeros and extremes of each chunk."""
     shown = (n_voxels - n_zero) * (high > low)
     return float(shown.sum() / max(int(n_voxels.sum()), 1))

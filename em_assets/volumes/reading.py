@@ -69,8 +69,11 @@ def _checking(committed: CommittedVolume) -> Callable[[str], None]:
 
     @lru_cache(maxsize=MAX_KEYS_KNOWN)
     def check(key: str) -> None:
-        entry = ledger().entries.get(key)
-        problem = size_problem(committed.path, entry, size) if entry else f"{committed.path / key}: not in the ledger"
+        expected = ledger().size_of(key)
+        if expected is None:
+            problem: str | None = f"{committed.path / key}: not in the ledger"
+        else:
+            problem = size_problem(committed.path, key, expected, size)
         if problem:
             raise StoreError(f"{problem}; materialize the dataset again (`em-assets fetch`)")
 

@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -100,7 +100,7 @@ def create_only(path: Path, data: bytes) -> bool:
     """
     with staging_folder(path.parent, path.name) as folder:
         written = folder / path.name
-        _write_synced(written, data)
+        _write_synced(written, [data])
         try:
             os.link(written, path)
         except FileExistsError:
@@ -111,9 +111,14 @@ def create_only(path: Path, data: bytes) -> bool:
 
 def replace_bytes(path: Path, data: bytes) -> None:
     """Make or replace a file in one step."""
+    replace_pieces(path, [data])
+
+
+def replace_pieces(path: Path, pieces: Iterable[bytes]) -> None:
+    """The same with the bytes in pieces, which are not held."""
     with staging_folder(path.parent, path.name) as folder:
         written = folder / path.name
-        _write_synced(written, data)
+        _write_synced(written, pieces)
         written.replace(path)
     sync_folder(path.parent)
 
@@ -224,9 +229,9 @@ def _removed(path: Path) -> bool:
     return True
 
 
-def _write_synced(path: Path, data: bytes) -> None:
+def _write_synced(path: Path, pieces: Iterable[bytes]) -> None:
     with path.open("xb") as file:
-        file.write(data)
+        file.writelines(pieces)
         file.flush()
         os.fsync(file.fileno())
 

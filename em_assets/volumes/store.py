@@ -18,7 +18,7 @@ digest of every file in the ledger: one small file proves every byte (`validatio
 
 In a bucket it is the same but for the two names that need a disk, `.staging-…` and `latest`: objects appear whole and
 nobody looks for a generation before its commit, so they are put where they stay. What a dead writer left of one is
-gone over by the next, or collected (`leftovers`).
+gone over by the next, or collected (`leftovers`); a name that was collected is not used again (`condemned`).
 """
 
 import hashlib
@@ -27,7 +27,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -38,8 +37,10 @@ from em_assets.model import Frozen
 from em_assets.remote.path import RemotePath
 from em_assets.volumes import ngff
 from em_assets.volumes.cascade import writing_to
+from em_assets.volumes.condemned import claimed, is_condemned, is_named_after, names_in_turn
 from em_assets.volumes.folders import Folder, create, file_names, folder_names, put
-from em_assets.volumes.ledger import Ledger, digest_of, parquet_bytes, read_ledger, read_proved
+from em_assets.volumes.ledger import Ledger
+from em_assets.volumes.parquet import ParquetBytes
 from em_assets.volumes.pyramid import WRITER_FORMAT, VolumeFacts, WrittenVolume
 from em_assets.volumes.staging import in_use, publish, replace_link, staging_folder, sweep
 
@@ -106,7 +107,7 @@ class CommittedVolume:
         StoreError
             The ledger is not there, or is not the one that was committed.
         """
-        return read_ledger(self.ledger_path, self.commit.ledger_blake3)
+        return Ledger.read(self.ledger_path, self.commit.ledger_blake3)
 
     def block_index(self) -> "pa.Table":
         """The statistics of every chunk of the finest level, one row a chunk.
@@ -116,10 +117,8 @@ class CommittedVolume:
         StoreError
             The index is not there, or is not the one that was committed.
         """
-        import pyarrow.parquet as pq
-
-        with pq.ParquetFile(BytesIO(read_proved(self.block_index_path, self.commit.block_index_blake3))) as file:
-            return file.read()
+        with ParquetBytes.read(self.block_index_path, self.commit.block_index_blake3).rows() as rows:
+            return rows.read()
 
 
 def generation_name(inputs: Sequence[str], settings: Mapping[str, Any]) -> str:
@@ -145,7 +144,7 @@ def commit_volume(
 
     `write` fills the folder it is given. It is not called where the generation is already committed, or was finished
     by a process that died before its commit. Of several processes at once all return the same commit, one of them as
-    its maker.
+    its maker. In a bucket the name gets a number where what a dead writer left under it was collected.
 
     Raises
     ------
@@ -156,14 +155,10 @@ def commit_volume(
         _prepare(folder)
     with nullcontext() if isinstance(folder, RemotePath) else in_use(folder):
         committed = _whole_or_none(folder)
-        if committed is None or committed.commit.generation != generation:
-            found = _finished(folder, generation)
-            made = found or _write_generation(folder, generation, write, tuple(inputs), labels_of)
-            with writing_to(folder):
-                committed = _commit(folder, made)
-            if found and isinstance(folder, RemotePath) and _finished(folder, generation) is None:
-                # Found, and collected as a leftover before it was committed: `leftovers` takes the document first.
-                _write_generation(folder, generation, write, tuple(inputs), labels_of)
+        if committed is None or not is_named_after(committed.commit.generation, generation):
+            names = (name for name in names_in_turn(generation) if not is_condemned(_generation_path(folder, name)))
+            tried = (_committed_as(folder, name, write, tuple(inputs), labels_of) for name in names)
+            committed = next(made for made in tried if made)
         with writing_to(folder):
             _point_latest(folder)
     return committed
@@ -221,6 +216,27 @@ def committed_generations(folder: Folder) -> set[str]:
     return {_read_document(path, Commit).generation for path in paths}
 
 
+def repeat_last_commit(folder: Folder, unless: str) -> bool:
+    """Commit once more what is the volume, so that the number is taken; False where a generation has a commit.
+
+    False as well where there is nothing to repeat.
+
+    Raises
+    ------
+    StoreError
+        A commit cannot be read.
+    """
+    while True:
+        # Listed before the look: whoever commits after that takes the number, and we look again.
+        numbers = _commit_numbers(folder)
+        if not numbers or unless in committed_generations(folder):
+            return False
+        last = _read_document(_commit_path(folder, numbers[-1]), Commit)
+        again = last.model_copy(update={"number": last.number + 1})
+        if create(_commit_path(folder, again.number), _document(again)):
+            return True
+
+
 def _prepare(folder: Folder) -> None:
     if isinstance(folder, RemotePath):
         return
@@ -238,36 +254,51 @@ def _whole_or_none(folder: Folder) -> CommittedVolume | None:
     return committed if committed and _is_whole(folder, committed.path, committed.commit) else None
 
 
+def _committed_as(
+    folder: Folder,
+    generation: str,
+    write: Callable[[Folder], WrittenVolume],
+    inputs: tuple[str, ...],
+    labels_of: str | None,
+) -> CommittedVolume | None:
+    """The volume, of this name; None where the name was condemned before the commit."""
+    made = _finished(folder, generation) or _write_generation(folder, generation, write, inputs, labels_of)
+    with writing_to(folder):
+        return _commit(folder, made) if made else None
+
+
 def _write_generation(
     folder: Folder,
     generation: str,
     write: Callable[[Folder], WrittenVolume],
     inputs: tuple[str, ...],
     labels_of: str | None,
-) -> Generation:
+) -> Generation | None:
+    """A generation that is whole and has its document; None where its name is condemned meanwhile."""
     with _place_of(folder, generation) as group:
         written = write(group)
-        tables = (written.ledger.parquet(), parquet_bytes(written.block_index.table()))
-        ledger_blake3, block_index_blake3 = map(digest_of, tables)
+        tables = (written.ledger.file, written.block_index.parquet())
         made = Generation(
             **{name: getattr(written, name) for name in VolumeFacts.model_fields},
             generation=generation,
             labels_of=labels_of,
             inputs=inputs,
-            n_files=len(written.ledger.entries),
+            n_files=len(written.ledger),
             size_bytes=written.ledger.size_bytes,
-            ledger_blake3=ledger_blake3,
-            block_index_blake3=block_index_blake3,
+            ledger_blake3=tables[0].blake3,
+            block_index_blake3=tables[1].blake3,
         )
         problem = written.ledger.first_problem(group)
+        if problem and is_condemned(_generation_path(folder, generation)):
+            return None  # collected while this writer was stopped
         if problem:
             raise StoreError(f"{problem}: the writer returned and the volume is not whole; nothing was committed")
         # Another writer may have finished it meanwhile, and committed its ledger; in a bucket it wrote these.
         already = _finished(folder, generation) if isinstance(folder, Path) else None
         if already is None:
             with writing_to(folder):
-                _publish(folder, group, made, tables)
-    return already or made
+                return made if _published(folder, group, made, tables) else None
+    return already
 
 
 def _place_of(folder: Folder, generation: str) -> AbstractContextManager[Folder]:
@@ -277,15 +308,22 @@ def _place_of(folder: Folder, generation: str) -> AbstractContextManager[Folder]
     return staging_folder(folder, generation)
 
 
-def _publish(folder: Folder, group: Folder, made: Generation, tables: tuple[bytes, bytes]) -> None:
-    """Put a whole generation's documents where readers look, and on a disk then the group itself."""
+def _published(folder: Folder, group: Folder, made: Generation, tables: tuple[ParquetBytes, ParquetBytes]) -> bool:
+    """Put a whole generation's documents where readers look, and on a disk then the group itself.
+
+    False where the generation's name is condemned, in a bucket.
+    """
     if isinstance(folder, Path):
         _clear_damaged(folder, made)
-    put(_ledger_path(folder, made.generation), tables[0])
-    put(_block_index_path(folder, made.generation), tables[1])
-    put(_generation_path(folder, made.generation), _document(made))
+    put(_ledger_path(folder, made.generation), tables[0].pieces())
+    put(_block_index_path(folder, made.generation), tables[1].pieces())
+    document = _generation_path(folder, made.generation)
+    if isinstance(document, RemotePath):
+        return claimed(document, _document(made), lambda: made.generation in committed_generations(folder))
+    put(document, [_document(made)])
     if isinstance(folder, Path) and isinstance(group, Path):
         publish(group, folder / made.generation)
+    return True
 
 
 def _clear_damaged(folder: Path, made: Generation) -> None:
@@ -305,14 +343,16 @@ def _finished(folder: Folder, generation: str) -> Generation | None:
     return made if _is_whole(folder, folder / generation, made) else None
 
 
-def _commit(folder: Folder, made: Generation) -> CommittedVolume:
-    """Claim the next number for a generation, unless somebody committed the same meanwhile."""
+def _commit(folder: Folder, made: Generation) -> CommittedVolume | None:
+    """Claim the next number for a generation, unless somebody committed the same meanwhile; None if it is condemned."""
     while True:
         # Before the look: who commits after it takes this number, and we look again.
         number = (_commit_numbers(folder) or [0])[-1] + 1
         current = _whole_or_none(folder)
         if current and current.commit.generation == made.generation:
             return current
+        if is_condemned(_generation_path(folder, made.generation)):
+            return None
         commit = Commit(**dict(made), number=number)
         if create(_commit_path(folder, number), _document(commit)):
             return CommittedVolume(folder, commit, is_new=True)
@@ -350,7 +390,7 @@ def _missing(folder: Folder, group: Folder, made: Generation) -> str | None:
 def _is_whole(folder: Folder, group: Folder, made: Generation) -> bool:
     """Whether every file of the ledger is there with its size: one look at each, none is read."""
     try:
-        ledger = read_ledger(_ledger_path(folder, made.generation), made.ledger_blake3)
+        ledger = Ledger.read(_ledger_path(folder, made.generation), made.ledger_blake3)
     except StoreError:
         return False
     return ledger.first_problem(group) is None

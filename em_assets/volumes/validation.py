@@ -2,7 +2,7 @@
 
 from em_assets.errors import StoreError
 from em_assets.volumes.folders import Folder
-from em_assets.volumes.ledger import read_proved
+from em_assets.volumes.parquet import ParquetBytes
 from em_assets.volumes.store import resolve, volume_names
 
 
@@ -21,7 +21,7 @@ def validate_volume(folder: Folder, n_threads: int | None = None) -> list[str]:
         return [str(error)]
     problems = ledger.problems(committed.path, n_threads)
     try:
-        read_proved(committed.block_index_path, committed.commit.block_index_blake3)
+        ParquetBytes.read(committed.block_index_path, committed.commit.block_index_blake3)
     except StoreError as error:
         problems.append(str(error))
     return problems

@@ -66,7 +66,7 @@ def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def chunk(made: CommittedVolume) -> str:
-    return next(key for key in made.ledger().entries if key.startswith("s0/") and key[-1].isdigit())
+    return next(key for key, _, _ in made.ledger() if key.startswith("s0/") and key[-1].isdigit())
 
 
 class TestBehindAUrl:
@@ -250,7 +250,7 @@ class TestCache:
         assert np.array_equal(volume.read((0, 0, 0), (64, 64, 64)), VOXELS[:64, :64, :64])
         assert settings.remote is not None
         (settings.remote / "volumes/em_labels_sample/em/aaaa").remove(
-            key for key in made.ledger().entries if key.startswith("s0/") and key[-1].isdigit()
+            key for key, _, _ in made.ledger() if key.startswith("s0/") and key[-1].isdigit()
         )
         again = open_volume("em_labels_sample", settings=settings)
         assert np.array_equal(again.read((1, 2, 3), (63, 62, 61)), VOXELS[1:64, 2:64, 3:64])

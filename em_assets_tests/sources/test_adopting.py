@@ -10,8 +10,9 @@ import pytest
 from scripted_server import Script
 
 from em_assets.errors import IncompleteError, UsageError
-from em_assets.model import Source
+from em_assets.model import RawFile, Source
 from em_assets.sources import Acquired, acquire, read_manifest
+from em_assets.sources.manifest import write_lock
 from em_assets.sources.origins import Origin
 from em_assets.sources.partial import lent_path
 from em_assets.sources.wire import Patience
@@ -154,6 +155,25 @@ def test_a_lock_that_is_to_be_followed_goes_before_all(
     _one_bit(came / "slice_1.tif")
     with pytest.raises(IncompleteError, match=r"slice_1\.tif: sha256 [0-9a-f]{64} declared"):
         fetch(came, FTP, locked=True)
+
+
+def test_with_a_lock_that_is_to_be_followed_nobody_is_asked(came: Path, raw_dir: Path, hurried: Patience) -> None:
+    """No server is there at all; what is missing in the folder then has nowhere to come from."""
+    rows = [
+        RawFile(path=file.name, url=f"{HTTP}{file.name}", size_bytes=SIZE, sha256=digest, validator=None, source=0)
+        for file in sorted(came.iterdir())
+        for digest in [hashlib.sha256(file.read_bytes()).hexdigest()]
+    ]
+    raw_dir.mkdir(parents=True)
+    write_lock(raw_dir, rows, "f")
+
+    def asked(protocol: str) -> str:
+        raise AssertionError(f"asked over {protocol}")
+
+    fetch = Fetching(raw_dir, Origin("mirror", endpoints=asked), hurried)
+    got = fetch(came, locked=True)
+    assert (got.adopted, got.files) == (3, tuple(rows))
+    assert fetch(locked=True).kept == 3
 
 
 def test_what_a_killed_adoption_left_is_never_written_through(came: Path, raw_dir: Path, fetch: Fetching) -> None:

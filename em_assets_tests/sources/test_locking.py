@@ -1,13 +1,16 @@
 """A lock file gives the same bytes to somebody else, or says what differs; replaced versions stay until removed."""
 
 import hashlib
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from scripted_server import Script
 
-from em_assets.errors import IncompleteError, StoreError
+from em_assets.errors import IncompleteError, SourceError, SourceMissingError, StoreError
 from em_assets.model import RawFile, Source
 from em_assets.sources import Acquired, acquire
 from em_assets.sources.manifest import read_lock, remove_old, write_lock
@@ -86,28 +89,83 @@ def _fewer(data: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        pytest.param(_longer, r"b\.tif: 54 bytes in the lock, 110 there", id="another-size"),
-        pytest.param(_other, r"b\.tif: sha256 [0-9a-f]{64} declared", id="other-bytes"),
-        pytest.param(_more, r"c\.tif: there, not in the lock", id="one-more"),
-        pytest.param(_fewer, r"b\.tif: in the lock, not there", id="one-less"),
+        pytest.param(_longer, r"differs from the lock: .*b\.tif: 54 bytes listed, 110 declared", id="another-size"),
+        pytest.param(_other, r"differs from the lock: .*b\.tif: sha256 [0-9a-f]{64} declared", id="other-bytes"),
+        pytest.param(_fewer, r"differs from the lock: .*b\.tif", id="one-less"),
     ],
 )
 def test_a_difference_is_named(
     theirs: Path, data: Path, fetch: Fetch, change: Callable[[Path], None], named: str
 ) -> None:
     change(data)
-    with pytest.raises(IncompleteError, match=named):
+    with pytest.raises((IncompleteError, SourceMissingError), match=named):
         fetch(theirs, locked=True)
     assert not (theirs / "manifest.parquet").exists()
     assert not (theirs / "files" / "b.tif").exists()
+
+
+def test_a_listing_that_is_gone_or_has_grown_hinders_nobody(theirs: Path, script: Script, hurried: Patience) -> None:
+    """Archives close their indexes, and add files; those that the lock names are still at their addresses."""
+    row = read_lock(theirs)[0]
+    url = script.says("/data/a.tif", b"II*\0" + b"a" * 50).removesuffix("a.tif")
+    write_lock(theirs, [row.model_copy(update={"url": f"{url}a.tif"})], "f")
+    got = acquire([Source(url=url)], Origin("public"), theirs, log=str, patience=hurried, locked=True)
+    assert (got.fetched, got.fingerprint) == (1, "f")
+    assert (theirs / "files" / "a.tif").read_bytes() == b"II*\0" + b"a" * 50
+    assert got.files == (row.model_copy(update={"url": f"{url}a.tif"}),)
+
+
+def test_more_files_than_the_lock_names_are_not_fetched(theirs: Path, data: Path, fetch: Fetch) -> None:
+    _more(data)
+    assert fetch(theirs, locked=True).fetched == 2
+    assert not (theirs / "files" / "c.tif").exists()
+    assert fetch(theirs).fetched == 1
+
+
+def test_what_is_held_and_not_in_the_lock_is_let_go_and_its_bytes_are_kept(
+    mine: Path, data: Path, fetch: Fetch
+) -> None:
+    lock = (mine / "lock.toml").read_text()
+    _more(data)
+    assert fetch(mine).fetched == 1
+    (mine / "lock.toml").write_text(lock)
+    assert [row.path for row in fetch(mine, locked=True).files] == ["a.tif", "b.tif"]
+    assert (mine / "old" / hashlib.sha256(b"II*\0").hexdigest()).read_bytes() == b"II*\0"
+
+
+def test_the_same_bytes_under_another_time_are_the_lock_s(theirs: Path, data: Path, fetch: Fetch) -> None:
+    """An archive that moved its files has other validators; the lock demands bytes."""
+    for file in data.iterdir():
+        os.utime(file, (1_700_000_000, 1_700_000_000))
+    assert fetch(theirs, locked=True).fetched == 2
+    assert fetch(theirs, locked=True).kept == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        pytest.param({"url": "https://elsewhere.org/a.tif"}, r"a\.tif: .*elsewhere.* not where", id="another-server"),
+        pytest.param({"url": "file:///etc/passwd"}, r"a\.tif: .*passwd.* not where", id="this-machine"),
+        pytest.param({"url": "https://a.org/data/../../x"}, r"a\.tif: .* not where", id="above"),
+        pytest.param({"path": "../a.tif"}, r"\.\./a\.tif", id="out-of-the-store"),
+        pytest.param({"source": 7}, r"a\.tif: of a source that the dataset lacks", id="no-source"),
+    ],
+)
+def test_a_lock_that_leads_elsewhere_is_refused(theirs: Path, fetch: Fetch, change: dict[str, Any], named: str) -> None:
+    rows = read_lock(theirs)
+    write_lock(theirs, [rows[0].model_copy(update=change), *rows[1:]], "f")
+    with pytest.raises(SourceError, match=named):
+        fetch(theirs, locked=True)
+    assert not (theirs / "files").exists()
 
 
 def test_bytes_that_are_held_and_differ_are_named(mine: Path, fetch: Fetch) -> None:
     digest = read_lock(mine)[0].sha256
     text = (mine / "lock.toml").read_text().replace(digest, "0" * 64)
     (mine / "lock.toml").write_text(text)
-    with pytest.raises(IncompleteError, match=rf"a\.tif: sha256 0{{64}} in the lock, {digest} there"):
+    with pytest.raises(IncompleteError, match=rf"a\.tif: sha256 0{{64}} declared, {digest} arrived"):
         fetch(mine, locked=True)
+    assert hashlib.sha256((mine / "files" / "a.tif").read_bytes()).hexdigest() == digest
 
 
 @pytest.mark.parametrize("text", [None, "file = 7", "[[file]]\npath = 'x'", "\0"])

@@ -101,7 +101,7 @@ def test_every_one_of_500_damaged_chunks_is_found(
     volume = committed(tmp_path / "em", source, ome_zarr)
     assert validate_volume(volume.folder) == []
     # Every other file, so that the neighbour that one is swapped with is damaged once.
-    files = sorted(volume.path / key for key in volume.ledger().entries if key[-1].isdigit() and key.startswith("s0"))
+    files = sorted(volume.path / key for key, _, _ in volume.ledger() if key[-1].isdigit() and key.startswith("s0"))
     victims = sorted(path for path in files if int(path.name) % 2 == 0)
     damaged: set[Path] = set()
     for number, victim in enumerate(draw.permutation(len(victims))[:N_DAMAGES]):

@@ -14,7 +14,7 @@ from em_assets.errors import StoreError
 from em_assets.formats.volume import SourceVolume
 from em_assets.remote.path import RemotePath, remote_path
 from em_assets.volumes.folders import Folder
-from em_assets.volumes.leftovers import _removed_unless_committed, collect_generations
+from em_assets.volumes.leftovers import _removed_unless_used, collect_generations
 from em_assets.volumes.pyramid import WrittenVolume, write_pyramid
 from em_assets.volumes.reading import open_committed
 from em_assets.volumes.store import CommittedVolume, commit_volume, committed_volumes, resolve
@@ -48,7 +48,7 @@ def fails(_: Folder) -> Any:
 
 
 def chunks(volume: CommittedVolume) -> list[str]:
-    return sorted(key for key in volume.ledger().entries if key[-1].isdigit())
+    return sorted(key for key, _, _ in volume.ledger() if key[-1].isdigit())
 
 
 @pytest.mark.parametrize("ome_zarr", ["0.5", "0.4"])
@@ -163,12 +163,12 @@ def test_a_generation_without_a_commit_is_collected_once_nobody_adds_to_it(
     commit_volume(bucket / "em", "aaaa", writing())
     before = set((bucket / "em").objects())
     written = writing()(bucket / "em" / "bbbb")
-    (bucket / "em/generations/bbbb.json").put(b"{}")
     assert collect_generations(bucket / "em", dry_run=False) == []
-    expected = [(bucket / "em" / "bbbb", written.ledger.size_bytes + 2)]
+    expected = [(bucket / "em" / "bbbb", written.ledger.size_bytes)]
     assert collect_generations(bucket / "em", dry_run=True, untouched=AT_ONCE) == expected
     assert collect_generations(bucket / "em", dry_run=False, untouched=AT_ONCE) == expected
-    assert set((bucket / "em").objects()) == before
+    assert collect_generations(bucket / "em", dry_run=False, untouched=AT_ONCE) == []
+    assert set((bucket / "em").objects()) == before | {"generations/bbbb.json"}
 
 
 def test_a_generation_that_is_written_anew_since_it_was_listed_is_left_to_its_writer(
@@ -179,16 +179,15 @@ def test_a_generation_that_is_written_anew_since_it_was_listed_is_left_to_its_wr
     commit_volume(folder, "aaaa", writing())
     commit_volume(folder, "bbbb", writing("0.4"))
     listed = folder.objects()
-    keys = [key for key in listed if "bbbb" in key]
-    assert not _removed_unless_committed(folder, "bbbb", keys, listed)
+    keys = [key for key in listed if "bbbb" in key and key != "generations/bbbb.json"]
+    assert not _removed_unless_used(folder, "bbbb", keys, listed)
     assert set(folder.objects()) == set(listed)
     folder.remove(["commits/000002.json"])
     (folder / "bbbb/s0/0/0/0").put(b"anew")
-    assert not _removed_unless_committed(folder, "bbbb", keys, listed)
-    left = {*listed} - {"commits/000002.json", "generations/bbbb.json"}
-    assert set(folder.objects()) == left
-    assert _removed_unless_committed(folder, "bbbb", keys, folder.objects())
-    assert not [key for key in folder.objects() if "bbbb" in key]
+    assert not _removed_unless_used(folder, "bbbb", keys, listed)
+    assert set(folder.objects()) == {*listed} - {"commits/000002.json"}
+    assert _removed_unless_used(folder, "bbbb", keys, folder.objects())
+    assert [key for key in folder.objects() if "bbbb" in key] == ["generations/bbbb.json"]
 
 
 @pytest.mark.parametrize("round_", range(4))

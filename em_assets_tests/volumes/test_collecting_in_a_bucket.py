@@ -1,0 +1,151 @@
+"""A collector or a writer that stalls, at any of its requests, while the other one runs from its start to its end."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from stalling_server import PATIENCE_S, stalling
+
+from em_assets.formats.volume import SourceVolume
+from em_assets.remote.path import RemotePath, remote_path
+from em_assets.volumes.condemned import CONDEMNED, claimed, condemned, is_named_after
+from em_assets.volumes.folders import Folder
+from em_assets.volumes.leftovers import collect_generations
+from em_assets.volumes.pyramid import WrittenVolume, write_pyramid
+from em_assets.volumes.store import CommittedVolume, commit_volume, resolve
+from em_assets.volumes.validation import validate_volume
+
+VOXELS = np.random.default_rng(5).integers(1, 255, (2, 8, 8), dtype=np.uint8)
+AT_ONCE = timedelta(0)
+
+LEFT = ("begun", "finished")
+"""What the writer that died left: objects without a document, or all that a commit would name."""
+
+DECISIVE = ("bbbb", "commits", "delete")
+"""What is in the addresses that are asked about what was left; what `aaaa` is asked, makes no difference."""
+
+Write = Callable[[Folder], WrittenVolume]
+
+
+@pytest.fixture
+def write(make_source: Callable[..., SourceVolume]) -> Write:
+    """Writes the volume."""
+    said: dict[str, Any] = {"content": "em", "voxel_size_zyx_nm": (8.0, 8.0, 8.0), "name": "em", "attributes": {}}
+    return lambda dest: write_pyramid(make_source(VOXELS, (8.0, 8.0, 8.0)), dest, ome_zarr="0.5", **said)
+
+
+@pytest.fixture
+def left(s3_environment: dict[str, str], new_bucket: Callable[[], str], write: Write) -> Callable[[str], RemotePath]:
+    """What was left → a volume whose commit is `aaaa`; of `bbbb` that is left."""
+
+    def left(what: str) -> RemotePath:
+        folder = remote_path(f"{new_bucket()}/em", s3_environment)
+        commit_volume(folder, "aaaa", write)
+        commit_volume(folder, "bbbb", write)
+        folder.remove(["commits/000002.json", *(["generations/bbbb.json"] if what == "begun" else [])])
+        return folder
+
+    return left
+
+
+def collect(folder: RemotePath) -> Any:
+    return collect_generations(folder, dry_run=False, untouched=AT_ONCE)
+
+
+def check_whole(folder: RemotePath, committed: CommittedVolume) -> None:
+    """What was committed is the volume, and whole; a collector may have repeated the commit."""
+    found = resolve(folder)
+    assert found is not None
+    assert found.commit == committed.commit.model_copy(update={"number": found.commit.number})
+    assert is_named_after(found.commit.generation, "bbbb")
+    assert validate_volume(folder) == []
+
+
+def stalled_at_each(
+    folder_of: Callable[[], RemotePath], slow: Callable[[RemotePath], Any], quick: Callable[[RemotePath], Any]
+) -> list[tuple[RemotePath, Any, Any]]:
+    """Of each request of `slow`: the volume after it was held back while `quick` ran, and what both gave."""
+    done: list[tuple[RemotePath, Any, Any]] = []
+    while True:
+        folder = folder_of()
+        assert folder.endpoint
+        with stalling(folder.endpoint, len(done), DECISIVE) as server, ThreadPoolExecutor(1) as executor:
+            stalls: Future[Any] = executor.submit(slow, replace(folder, endpoint=server.url))
+            stalls.add_done_callback(lambda _, server=server: server.is_held.set())  # type: ignore[misc]
+            assert server.is_held.wait(PATIENCE_S)
+            if stalls.done():
+                stalls.result()
+                return done
+            found = quick(folder)
+            server.go_on.set()
+            done.append((folder, stalls.result(), found))
+
+
+@pytest.mark.parametrize("what", LEFT)
+def test_a_collector_that_stalls_removes_nothing_that_a_writer_then_commits(
+    left: Callable[[str], RemotePath], write: Write, what: str
+) -> None:
+    """A check of the commits before each removal is no help: the stall may be behind it, or in the network."""
+    done = stalled_at_each(lambda: left(what), collect, lambda folder: commit_volume(folder, "bbbb", write))
+    assert len(done) > 4
+    for folder, _, committed in done:
+        check_whole(folder, committed)
+
+
+@pytest.mark.parametrize("what", LEFT)
+def test_a_writer_that_stalls_for_days_commits_nothing_that_was_collected(
+    left: Callable[[str], RemotePath], write: Write, what: str
+) -> None:
+    done = stalled_at_each(lambda: left(what), lambda folder: commit_volume(folder, "bbbb", write), collect)
+    assert len(done) > 8
+    for folder, committed, _ in done:
+        check_whole(folder, replace(committed, folder=folder))
+    assert {committed.commit.generation for _, committed, _ in done} == {"bbbb-2"}
+
+
+def test_what_was_collected_is_written_under_the_next_name_and_found_again(
+    left: Callable[[str], RemotePath], write: Write
+) -> None:
+    folder = left("begun")
+    assert collect(folder) != []
+    made = commit_volume(folder, "bbbb", write)
+    assert (made.commit.generation, made.commit.number, made.is_new) == ("bbbb-2", 2, True)
+    assert commit_volume(folder, "bbbb", write).is_new is False
+    assert collect(folder) == []
+    assert validate_volume(folder) == []
+
+
+def test_a_finished_generation_of_a_volume_without_a_commit_is_left_for_the_next_call(
+    left: Callable[[str], RemotePath], write: Write
+) -> None:
+    folder = left("finished")
+    folder.remove(["commits/000001.json", *(key for key in folder.objects() if "aaaa" in key)])
+    assert collect(folder) == []
+    check_whole(folder, commit_volume(folder, "bbbb", write))
+
+
+def test_collecting_what_was_finished_repeats_the_commit_that_stands(left: Callable[[str], RemotePath]) -> None:
+    """So that a writer which stalled before its commit finds the number taken, and looks again."""
+    folder = left("finished")
+    before = resolve(folder)
+    assert before is not None
+    assert collect(folder) != []
+    after = resolve(folder)
+    assert after is not None
+    assert after.commit == before.commit.model_copy(update={"number": 2})
+    assert (folder / "generations/bbbb.json").read_bytes() == CONDEMNED
+
+
+def test_of_a_document_and_a_condemnation_one_wins(left: Callable[[str], RemotePath]) -> None:
+    document = left("begun") / "generations/cccc.json"
+    assert claimed(document, b"ours", is_committed=lambda: False)
+    assert claimed(document, b"ours", is_committed=lambda: False)  # its answer was lost, and it is sent again
+    assert not claimed(document, b"others", is_committed=lambda: False)
+    assert not condemned(document, repeat_last_commit=lambda: False)
+    assert document.read_bytes() == b"ours"
+    assert condemned(document, repeat_last_commit=lambda: True)
+    assert not claimed(document, b"ours", is_committed=lambda: False)
