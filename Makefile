@@ -11,6 +11,8 @@ STORE ?= store
 export DAGSTER_HOME := $(CURDIR)
 # It would clash with the -w of `make ui`.
 unexport DAGSTER_MODULE_NAME
+# Where it is set, every process would compile the project anew, and the tests start some hundreds of them.
+unexport PYTHONDONTWRITEBYTECODE
 export EM_ASSETS_STORE := $(STORE)
 ifneq ($(ORIGIN),)
 export EM_ASSETS_ORIGIN := $(ORIGIN)

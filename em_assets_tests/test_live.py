@@ -4,7 +4,7 @@ The same look at the sample's archives, over loopback, is an ordinary test, so t
 """
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -33,9 +33,11 @@ def test_the_real_archives_hold_what_the_registry_says(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, Origin]]:
+def sample(
+    tmp_path_factory: pytest.TempPathFactory, with_sources: Callable[[Path], Path]
+) -> Iterator[tuple[Settings, Origin]]:
     """The sample's archives, served."""
-    settings = Settings(store=tmp_path_factory.mktemp("live"), origin=SAMPLE)
+    settings = Settings(store=with_sources(tmp_path_factory.mktemp("live")), origin=SAMPLE)
     with serving(settings) as origin:
         yield settings, origin
 

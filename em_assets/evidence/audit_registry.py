@@ -301,7 +301,7 @@ def _total(value: Any) -> int | None:
     """The `5` of `4 of 5`, `4/5` or [4, 5]."""
     if isinstance(value, list) and len(value) == 2 and all(isinstance(number, int) for number in value):
         return int(value[1])
-    match = re.search(r"\d+\s*(?:of|/|out of)\s*(\d+)", str(value))
+    match = re.search(r"\d\s*(?:of|/|out of)\s*(\d+)", str(value))
     return int(match[1]) if match else None
 
 

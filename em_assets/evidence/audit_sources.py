@@ -85,7 +85,7 @@ def judge_seed(row: Row, book: Book) -> Judgement:
 
 def judge_chunks(row: Row, book: Book) -> Judgement:
     """A number of chunks, by arithmetic from shape and chunk shape over all levels; or a text that gives bytes too."""
-    both = re.search(r"(\d+)\D*?chunks?\D*?(\d+)\s*bytes?", str(row.value), re.IGNORECASE)
+    both = re.search(r"(?<!\d)(\d+)\D*?chunks?\D*?(\d+)\s*bytes?", str(row.value), re.IGNORECASE)
     if both:
         judged = judge_chunk_bytes(with_value(row, "chunk_bytes", int(both[2])), book)
         is_page = int(both[1]) > 1 and judged.cause == SMALL_CHUNK

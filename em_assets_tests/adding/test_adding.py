@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
@@ -15,7 +16,7 @@ from em_assets.adding import Added, add, listing
 from em_assets.datasets import Dataset, read_toml
 from em_assets.datasets.opening import open_raw
 from em_assets.errors import EMAssetsError, SourceMissingError, UnknownFormatError, UsageError
-from em_assets.sample import serving, write_sources
+from em_assets.sample import serving
 from em_assets.settings import Settings
 from em_assets.sources import acquire
 
@@ -26,12 +27,11 @@ EPFL = "https://documents.epfl.ch/groups/c/cv/cvlab-unit/www/data/%20ElectronMic
 
 
 @pytest.fixture(scope="module")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def sample(tmp_path_factory: pytest.TempPathFactory, with_sources: Callable[[Path], Path]) -> Settings:
     """A store of the sample origin, with its look-alikes, and a folder for datasets."""
     folder = tmp_path_factory.mktemp("adding")
     (folder / "datasets").mkdir()
-    write_sources(folder / "store" / "sample_sources")
-    return Settings(store=folder / "store", origin="sample", datasets=folder / "datasets")
+    return Settings(store=with_sources(folder / "store"), origin="sample", datasets=folder / "datasets")
 
 
 def fetched(added: Added, settings: Settings) -> tuple[Dataset, dict[str, tuple[int, int, int]]]:

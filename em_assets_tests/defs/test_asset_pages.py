@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -26,9 +26,9 @@ Shown = dict[str, dg.MetadataValue]
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Shown]]:
+def pages(tmp_path_factory: pytest.TempPathFactory, with_sources: Callable[[Path], Path]) -> Iterator[dict[str, Shown]]:
     """The metadata of the last event of each asset that has partitions, of a dataset that was exported too."""
-    settings = Settings(store=tmp_path_factory.mktemp("store"), origin="sample")
+    settings = Settings(store=with_sources(tmp_path_factory.mktemp("store")), origin="sample")
     defs = build_defs(settings)
     config = {"ops": {"export": {"config": {"layout": "cryoet"}}}, "loggers": {"progress": {}}}
     with dg.DagsterInstance.ephemeral() as instance:
@@ -112,9 +112,9 @@ def test_every_check_says_what_to_do_on_its_page() -> None:
     assert [name for name, text in described.items() if TO_DO[name] not in text or "If it fails" not in text] == []
 
 
-def test_a_result_that_fails_says_what_to_do(tmp_path: Path) -> None:
+def test_a_result_that_fails_says_what_to_do(tmp_path: Path, with_sources: Callable[[Path], Path]) -> None:
     """Nobody said the licence of this dataset."""
-    defs = build_defs(Settings(store=tmp_path, origin="sample"))
+    defs = build_defs(Settings(store=with_sources(tmp_path), origin="sample"))
     with dg.DagsterInstance.ephemeral() as instance:
         done = defs.resolve_job_def("build_dataset").execute_in_process(partition_key=NAME, instance=instance)
     (licence,) = [one for one in done.get_asset_check_evaluations() if one.check_name == "licence_known"]

@@ -58,9 +58,9 @@ def box_at_the_origin(shape_zyx: tuple[int, int, int]) -> str:
 
 
 def fetched(home: Home, mirror: Path, datasets: Path, *names: str) -> dict[str, dict[str, Any]]:
-    """Dataset → what `em-assets fetch --json` says of its run."""
+    """Dataset → what `em-assets fetch --json` says of its run, which is forgotten then."""
     done = subprocess.run(
-        ["em-assets", "fetch", *names, "--json"],
+        ["env", "-u", "DAGSTER_HOME", "em-assets", "fetch", *names, "--json"],
         cwd=REPOSITORY,
         env=home.environment | {"EM_ASSETS_ORIGIN": str(mirror), "EM_ASSETS_DATASETS": str(datasets)},
         capture_output=True,

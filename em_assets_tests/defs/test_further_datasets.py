@@ -4,8 +4,10 @@ import json
 import subprocess
 
 import pytest
+from click.testing import CliRunner
 from running_dagster import Home
 
+from em_assets.cli import main
 from em_assets.datasets import builtin_names, demo_names
 
 # dataset, volumes, and words of each volume's row
@@ -25,13 +27,21 @@ ROWS = {
 
 @pytest.fixture(scope="module")
 def fetched(home: Home) -> subprocess.CompletedProcess[str]:
-    """What fetching all of them prints."""
-    return home.run("em-assets", "fetch", *ROWS)
+    """What fetching all of them prints; of the runs nothing is asked later, so they are forgotten."""
+    return home.run("env", "-u", "DAGSTER_HOME", "em-assets", "fetch", *ROWS)
+
+
+def told(home: Home, *arguments: str) -> list[dict[str, object]]:
+    """What a command prints of the store as JSON."""
+    named = {"EM_ASSETS_STORE": str(home.store), "EM_ASSETS_ORIGIN": "sample"}
+    done = CliRunner().invoke(main, [*arguments, "--json"], env=named)
+    assert done.exit_code == 0, done.output
+    answer: list[dict[str, object]] = json.loads(done.stdout)
+    return answer
 
 
 def asked(home: Home, sql: str) -> list[dict[str, object]]:
-    answer: list[dict[str, object]] = json.loads(home.run("em-assets", "query", sql, "--json").stdout)
-    return answer
+    return told(home, "query", sql)
 
 
 def test_these_are_all_beside_the_demos() -> None:
@@ -93,5 +103,5 @@ def test_fafb_is_cut_from_its_third_resolution_and_the_placeholders_say_nothing_
 
 
 def test_all_of_them_are_listed(home: Home, fetched: subprocess.CompletedProcess[str]) -> None:
-    listed = json.loads(home.run("em-assets", "list", "--json").stdout)
+    listed = told(home, "list")
     assert set(ROWS) < {row["dataset"] if "dataset" in row else row["name"] for row in listed}

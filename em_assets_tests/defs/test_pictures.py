@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from holding import hold
+from sharing import copy_held
 
 from em_assets import datasets
 from em_assets.defs import metadata, pictures
@@ -17,10 +17,10 @@ NAME = "epfl_hippocampus"
 
 
 @pytest.fixture
-def held(tmp_path: Path) -> Settings:
+def held(tmp_path: Path, held_store: Path) -> Settings:
     """A store with one dataset."""
     settings = Settings(store=tmp_path / "store", origin="sample")
-    hold(NAME, settings)
+    copy_held(held_store, settings.store, [NAME])
     return settings
 
 

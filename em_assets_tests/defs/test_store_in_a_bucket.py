@@ -62,9 +62,9 @@ def tables_in(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_store_in_a_bucket_is_like_one_on_a_disk_and_outlives_its_working_copy(
-    settings: Settings, tmp_path: Path
+    settings: Settings, tmp_path: Path, with_sources: Callable[[Path], Path]
 ) -> None:
-    on_disk = Settings(store=tmp_path / "disk", origin="sample")
+    on_disk = Settings(store=with_sources(tmp_path / "disk"), origin="sample")
     with dg.DagsterInstance.ephemeral() as instance:
         assert build(settings, instance).fetched_files == build(on_disk, instance).fetched_files == 1
         assert tables_in(settings.store) == tables_in(on_disk.store) != {}

@@ -41,12 +41,15 @@ def empty_postgres(postgres: Postgres) -> Postgres:
 
 
 @pytest.fixture(scope="module")
-def new_home(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], PostgresHome]:
-    """Makes a home of the deployment's own dagster.yaml; all of them share the database."""
+def new_home(
+    postgres: Postgres, tmp_path_factory: pytest.TempPathFactory, with_sources: Callable[[Path], Path]
+) -> Callable[[], PostgresHome]:
+    """Makes a home of the deployment's own dagster.yaml, with the sample's sources; all of them share the database."""
 
     def make() -> PostgresHome:
         folder = tmp_path_factory.mktemp("home")
         shutil.copy(REPOSITORY / "deploy" / "docker" / "dagster.yaml", folder)
+        with_sources(folder / "store")
         return PostgresHome(folder, postgres)
 
     return make

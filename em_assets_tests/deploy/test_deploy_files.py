@@ -16,12 +16,8 @@ import click
 import dagster as dg
 import pytest
 import yaml
-from dagster._cli import cli as dagster
 from dagster._config import validate_config
 from dagster._core.instance.config import dagster_instance_config
-from dagster._daemon.cli import cli as daemon
-from dagster_k8s import K8sRunLauncher
-from dagster_webserver.cli import dagster_webserver as webserver
 from running_dagster import BIN, REPOSITORY
 
 DEPLOY = REPOSITORY / "deploy"
@@ -131,6 +127,10 @@ def test_the_image_runs_as_nobody_who_may_do_more() -> None:
 
 @pytest.mark.parametrize("command", list(commands()), ids=lambda command: " ".join(command)[:60])
 def test_every_program_that_a_service_runs_is_installed(command: list[str]) -> None:
+    from dagster._cli import cli as dagster
+    from dagster._daemon.cli import cli as daemon
+    from dagster_webserver.cli import dagster_webserver as webserver
+
     assert (BIN / command[0]).exists()
     known: click.Command = {"dagster": dagster, "dagster-webserver": webserver, "dagster-daemon": daemon}.get(
         command[0], click.Command("any", params=[click.Option(["-c", "-m"])])
@@ -249,6 +249,8 @@ def test_the_chart_is_of_the_release_of_dagster() -> None:
 
 def test_what_the_chart_makes_of_the_values_is_an_instance(tmp_path: Path) -> None:
     """Its template says the values in dagster.yaml's words; Dagster's own schema judges them."""
+    from dagster_k8s import K8sRunLauncher
+
     values = read(KUBERNETES / "values.yaml")
     monitoring = values["dagsterDaemon"]["runMonitoring"]
     queued = values["dagsterDaemon"]["runCoordinator"]["config"]["queuedRunCoordinator"]

@@ -2,12 +2,12 @@
 
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 from fences import PAGES, REPOSITORY, blocks_of
 from running_pages import Reader
+from sharing import Demo
 
 # Read from the text, so that a fence that means nothing is an error of its page and not of all.
 THAT_RUN = [page for page in PAGES if re.search(r"^```(sh|python|sql|diff)", page.read_text(), re.MULTILINE)]
@@ -18,26 +18,10 @@ def name_of(page: Path) -> str:
     return str(page.relative_to(REPOSITORY))
 
 
-@pytest.fixture(scope="module")
-def store_of_the_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that `make demo` leaves: its recipe, run by this interpreter."""
-    folder = tmp_path_factory.mktemp("demo")
-    # `make test` may be what runs this: its make must not say where it enters and leaves.
-    listed = ["make", "--no-print-directory", "-n", "demo"]
-    said = subprocess.run(listed, cwd=REPOSITORY, check=True, capture_output=True, text=True, timeout=60).stdout
-    recipe = next(line for line in said.splitlines() if "em-assets fetch" in line)
-    reader = Reader(folder)
-    command = recipe.replace(".venv/bin/em-assets", "em-assets")
-    subprocess.run(
-        ["bash", "-ec", command], cwd=folder, env=reader.environment, check=True, capture_output=True, timeout=240
-    )
-    return folder
-
-
 @pytest.fixture
-def folder(tmp_path: Path, store_of_the_demo: Path, small_tiff: Path) -> Path:
+def folder(tmp_path: Path, demo: Demo, small_tiff: Path) -> Path:
     """A new folder with the demo's store and a `stack.tif`."""
-    shutil.copytree(store_of_the_demo / "store", tmp_path / "store", symlinks=True)
+    demo.copied(tmp_path / "store")
     shutil.copy(small_tiff, tmp_path / "stack.tif")
     return tmp_path
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,15 @@ def test_nothing_that_anybody_writes_raises(registry: dict[str, Dataset]) -> Non
     judged = audit(NONSENSE, registry)
     assert len(judged) == len(NONSENSE)
     assert {row["verdict"] for row in judged} <= {"holds", "fails", "unknown"}
+
+
+@pytest.mark.parametrize("field", ["n_chunks", "n_organisms"])
+def test_a_number_without_end_takes_no_time_without_end(registry: dict[str, Dataset], field: str) -> None:
+    """A pattern that began anew at every digit took a quarter of a second for 5,000 digits, and 16 s for these."""
+    before = time.process_time()
+    (row,) = audit([{"dataset": "epfl_hippocampus", "field": field, "value": "9" * 40_000}], registry)
+    assert time.process_time() - before < 3
+    assert row["verdict"] in ("fails", "unknown")
 
 
 def test_the_answer_keeps_the_claim_and_its_order(registry: dict[str, Dataset]) -> None:

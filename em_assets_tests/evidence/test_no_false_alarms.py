@@ -1,6 +1,6 @@
 """The conflicts of the sample's seven datasets are those that the facts list, and nothing true raises an alarm."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -33,9 +33,9 @@ Evidence = dict[str, tuple[list[Claim], list[VolumeRecord], list[Conflict]]]
 
 
 @pytest.fixture(scope="module")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
+def sample(tmp_path_factory: pytest.TempPathFactory, with_sources: Callable[[Path], Path]) -> Evidence:
     """Claims, records and conflicts of the seven, from the raw files that the sample's servers serve."""
-    settings = Settings(store=tmp_path_factory.mktemp("sample") / "store", origin=SAMPLE)
+    settings = Settings(store=with_sources(tmp_path_factory.mktemp("sample") / "store"), origin=SAMPLE)
     datasets = load(settings)
     with serving(settings) as origin:
         for name in SEVEN:

@@ -3,7 +3,7 @@
 import gzip
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -85,9 +85,9 @@ def test_a_real_file_is_read_alike_by_an_independent_library(path: str, shared: 
 
 
 @pytest.fixture(scope="module")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def sample(tmp_path_factory: pytest.TempPathFactory, with_sources: Callable[[Path], Path]) -> Iterator[Settings]:
     """A store of the sample origin, its servers up."""
-    settings = Settings(store=tmp_path_factory.mktemp("independent"), origin=SAMPLE)
+    settings = Settings(store=with_sources(tmp_path_factory.mktemp("independent")), origin=SAMPLE)
     with serving(settings) as origin:
         for name in SAMPLES:
             acquire(get(name, settings).sources, origin, settings.raw_dir(name), log=lambda line: None)

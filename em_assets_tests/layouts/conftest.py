@@ -6,17 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from holding import HELD, hold
+from holding import HELD
+from sharing import copy_held
 
 from em_assets.settings import Settings
 
 
 @pytest.fixture(scope="session")
-def held_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def held_settings(held_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Settings of a store of the sample origin that holds five datasets; nobody may write to its volumes."""
     settings = Settings(store=tmp_path_factory.mktemp("held") / "store", origin="sample")
-    for name in HELD:
-        hold(name, settings)
+    copy_held(held_store, settings.store, HELD)
     return settings
 
 

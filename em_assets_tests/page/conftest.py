@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from browsing import chromium
-from holding import hold
+from sharing import copy_held
 
 from em_assets import datasets
 from em_assets.page.writing import Written, write_page
@@ -25,11 +25,10 @@ DESKTOP, PHONE = (1440, 1000), (390, 844)
 
 
 @pytest.fixture(scope="session")
-def held(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def held(held_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A store with four datasets; nobody may write to its volumes and tables."""
     settings = Settings(store=tmp_path_factory.mktemp("shown") / "store", origin="sample")
-    for name in SHOWN:
-        hold(name, settings)
+    copy_held(held_store, settings.store, SHOWN)
     return settings
 
 
