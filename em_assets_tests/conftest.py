@@ -1,7 +1,6 @@
 """What every test may use."""
 
 import gc
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ from urllib.request import Request, urlopen
 import numpy as np
 import pytest
 from holding import HELD, hold
-from sharing import Demo, made_once, run_demo
+from sharing import Demo, copied, made_once, run_demo
 
 from em_assets.sample import write_sources
 from em_assets.settings import Settings
@@ -89,7 +88,7 @@ def with_sources(look_alikes: Path) -> Callable[[Path], Path]:
     """Gives a store its own copy of the sample's sources, which is quicker than writing them; the store."""
 
     def give(store: Path) -> Path:
-        shutil.copytree(look_alikes, store / look_alikes.name)
+        copied(look_alikes, store / look_alikes.name)
         return store
 
     return give

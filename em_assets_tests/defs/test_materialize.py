@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from running_dagster import Home
-from sharing import Demo
+from sharing import Demo, copied
 
 from em_assets.cli import main
 from em_assets.datasets import demo_names
@@ -70,7 +70,7 @@ def test_the_demo_ends_with_a_page_of_all_volumes(demo: Demo) -> None:
 
 def test_a_second_demo_fetches_nothing_and_says_so(demo: Demo, tmp_path: Path) -> None:
     """Slices over FTP, a box that was cut out, a tomogram in a bucket; of all the others the next test says so too."""
-    demo.copied(Home(tmp_path).store)
+    copied(demo.store, Home(tmp_path).store)
     again = Home(tmp_path).run(*NO_HOME, "em-assets", "fetch", "empiar_11759", "hemibrain_ng", "cryoet_10001")
     assert again.returncode == 0
     assert "Nothing fetched" in again.stdout
@@ -94,7 +94,7 @@ def test_the_store_of_the_demo_refuses_another_origin(demo: Demo) -> None:
 
 def test_every_written_volume_is_valid_in_both_versions(demo: Demo, shared: Path, tmp_path: Path) -> None:
     older = Home(tmp_path)
-    demo.copied(older.store)
+    copied(demo.store, older.store)
     done = older.run(*NO_HOME, "EM_ASSETS_OME_ZARR=0.4", "em-assets", "fetch", *ROWS, "em_labels_sample")
     assert done.returncode == 0, done.stderr[-3000:]
     assert len(re.findall("raw_files: 0 files fetched", done.stderr)) == len(ROWS)

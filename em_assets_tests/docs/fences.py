@@ -71,6 +71,12 @@ class Block:
     is_output: bool = False
 
     @property
+    def is_run(self) -> bool:
+        """Whether the commands or code in it are run here, where what it needs is there."""
+        is_code = self.language in ("sh", "python", "sql") and self.file is None and not self.is_output
+        return is_code and self.run_by is None and self.needs in (None, "torch")
+
+    @property
     def place(self) -> str:
         """Page and line, for messages."""
         return f"{self.page}:{self.line}"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fences import PAGES, REPOSITORY, blocks_of
 from running_pages import Reader
-from sharing import Demo
+from sharing import Demo, copied
 
 # Read from the text, so that a fence that means nothing is an error of its page and not of all.
 THAT_RUN = [page for page in PAGES if re.search(r"^```(sh|python|sql|diff)", page.read_text(), re.MULTILINE)]
@@ -19,9 +19,11 @@ def name_of(page: Path) -> str:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, demo: Demo, small_tiff: Path) -> Path:
-    """A new folder with the demo's store and a `stack.tif`."""
-    demo.copied(tmp_path / "store")
+def folder(request: pytest.FixtureRequest, page: Path, tmp_path: Path, small_tiff: Path) -> Path:
+    """A new folder with a `stack.tif`, and with the demo's store where the page has something to be done with it."""
+    if any(block.is_run for block in blocks_of(page)):
+        demo: Demo = request.getfixturevalue("demo")
+        copied(demo.store, tmp_path / "store")
     shutil.copy(small_tiff, tmp_path / "stack.tif")
     return tmp_path
 
