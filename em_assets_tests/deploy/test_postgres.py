@@ -110,10 +110,10 @@ def assert_the_same_as_with_sqlite(
 
 
 @pytest.mark.timeout(280)
-def test_four_runs_at_once_leave_whole_records_and_the_tables_that_sqlite_has(
+def test_eight_runs_at_once_leave_whole_records_and_the_tables_that_sqlite_has(
     new_home: Callable[[], Home], sqlite_home: Home, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runs = [*SMALL * 2]
+    runs = [*SMALL * 4]
     assert_the_same_as_with_sqlite(runs, new_home(), sqlite_home, postgres, monkeypatch)
 
 
