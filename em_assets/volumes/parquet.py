@@ -122,4 +122,4 @@ def opened_again(file: "IO[bytes]") -> "pa.NativeFile":
     """The same file, with a name or without, for as long as what comes back is there; read by position."""
     import pyarrow as pa
 
-    return pa.OSFile(f"/proc/self/fd/{file.fileno()}", "rb")
+    return pa.OSFile(f"/dev/fd/{file.fileno()}", "rb")
