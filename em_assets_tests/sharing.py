@@ -29,6 +29,12 @@ def made_once(folders: pytest.TempPathFactory, name: str, make: Callable[[Path],
     return folder
 
 
+def commands_path() -> str:
+    """`PATH` with this environment's commands; that of torch has only some of its own."""
+    own = (Path(sys.executable).parent, REPOSITORY / ".venv" / "bin")
+    return os.pathsep.join(map(str, (*own, os.environ["PATH"])))
+
+
 def copied(folder: Path, place: Path) -> Path:
     """A folder in another place, times and links as they were; `cp` copies many small files sooner than Python does."""
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -70,12 +76,11 @@ def run_demo(folder: Path) -> None:
     said = subprocess.run(listed, cwd=REPOSITORY, check=True, capture_output=True, text=True, timeout=60).stdout
     recipe = next(line for line in said.splitlines() if "em-assets fetch" in line)
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("EM_ASSETS_", "DAGSTER", "AWS_"))}
-    path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
     shutil.copy(REPOSITORY / "dagster.yaml", folder)
     done = subprocess.run(
         ["bash", "-ec", recipe.replace(".venv/bin/em-assets", "em-assets")],
         cwd=folder,
-        env=kept | {"PATH": path, "DAGSTER_HOME": str(folder), "EM_ASSETS_STORE": "store"},
+        env=kept | {"PATH": commands_path(), "DAGSTER_HOME": str(folder), "EM_ASSETS_STORE": "store"},
         capture_output=True,
         text=True,
         timeout=240,

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import tomllib
 import warnings
@@ -18,6 +17,7 @@ from typing import Any
 import yaml
 from click.testing import CliRunner
 from fences import REPOSITORY, Block
+from sharing import commands_path
 
 from em_assets.cli import main
 from em_assets.datasets import read_toml
@@ -166,11 +166,10 @@ class Reader:
 def _shell_of_a_user(folder: Path) -> dict[str, str]:
     """The environment of somebody who activated the virtual environment and chose the sample origin."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("EM_ASSETS_", "DAGSTER", "AWS_"))}
-    commands = (Path(sys.executable).parent, REPOSITORY / ".venv" / "bin", kept["PATH"])
     home = folder / ".home"
     home.mkdir(parents=True, exist_ok=True)
     return kept | {
-        "PATH": os.pathsep.join(map(str, commands)),
+        "PATH": commands_path(),
         "HOME": str(home),
         "EM_ASSETS_ORIGIN": "sample",
         "PWD": str(folder),
