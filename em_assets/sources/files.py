@@ -20,7 +20,7 @@ from em_assets.sources.manifest import OLD
 from em_assets.sources.objects import Objects, Wish, is_small
 from em_assets.sources.origins import Origin, url_scheme
 from em_assets.sources.partial import PARTIAL, partial_path, require_space, sync_folder, writable
-from em_assets.sources.paths import below, file_name, safe_relative_path
+from em_assets.sources.paths import below, lone_name, safe_relative_path
 from em_assets.sources.progress import Progress, megabytes
 from em_assets.sources.protocols import ask
 from em_assets.sources.sessions import connections_kept
@@ -49,7 +49,7 @@ def observe(source: Source, prefix: str, origin: Origin, patience: Patience) -> 
     found: dict[str, RemoteFile] = {}
     for url, entries in _listings(source, wanted, origin, patience):
         for entry in entries:
-            name = safe_relative_path(entry.path or file_name(url) or f"{file_name(url.rstrip('/'))}.json")
+            name = safe_relative_path(entry.path or lone_name(url))
             remote = RemoteFile(
                 path=prefix + name,
                 url=below(url, entry.path),

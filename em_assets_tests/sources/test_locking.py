@@ -13,7 +13,7 @@ from scripted_server import Script
 from em_assets.errors import IncompleteError, SourceError, SourceMissingError, StoreError
 from em_assets.model import RawFile, Source
 from em_assets.sources import Acquired, acquire
-from em_assets.sources.manifest import read_lock, remove_old, write_lock
+from em_assets.sources.manifest import Journal, read_lock, remove_old, write_lock
 from em_assets.sources.origins import Origin
 from em_assets.sources.wire import Patience
 
@@ -147,16 +147,37 @@ def test_the_same_bytes_under_another_time_are_the_lock_s(theirs: Path, data: Pa
         pytest.param({"url": "https://elsewhere.org/a.tif"}, r"a\.tif: .*elsewhere.* not where", id="another-server"),
         pytest.param({"url": "file:///etc/passwd"}, r"a\.tif: .*passwd.* not where", id="this-machine"),
         pytest.param({"url": "https://a.org/data/../../x"}, r"a\.tif: .* not where", id="above"),
+        pytest.param({"path": "a.bin", "url": "https://a.org/data/a.bin"}, r"a\.bin: .*`include`", id="not-asked-for"),
+        pytest.param({"path": "c_secret.tif", "url": "https://a.org/data/c_secret.tif"}, r"`exclude`", id="excluded"),
+        pytest.param({"url": "https://a.org/data/"}, r"a\.tif: https://a\.org/data/ .* not where", id="the-index"),
         pytest.param({"path": "../a.tif"}, r"\.\./a\.tif", id="out-of-the-store"),
         pytest.param({"source": 7}, r"a\.tif: of a source that the dataset lacks", id="no-source"),
     ],
 )
-def test_a_lock_that_leads_elsewhere_is_refused(theirs: Path, fetch: Fetch, change: dict[str, Any], named: str) -> None:
+def test_a_lock_that_leads_elsewhere_is_refused(
+    theirs: Path, archive: Origin, hurried: Patience, change: dict[str, Any], named: str
+) -> None:
     rows = read_lock(theirs)
     write_lock(theirs, [rows[0].model_copy(update=change), *rows[1:]], "f")
+    source = Source(url=SOURCE.url, include=("*.tif",), exclude=("*secret*",))
     with pytest.raises(SourceError, match=named):
-        fetch(theirs, locked=True)
+        acquire([source], archive, theirs, log=str, patience=hurried, locked=True)
     assert not (theirs / "files").exists()
+
+
+@pytest.mark.parametrize(("path", "name"), [("/one/a.tif", "a.tif"), ("/api/entry/EMPIAR-1/", "EMPIAR-1.json")])
+def test_the_one_file_that_an_address_is_keeps_its_name_under_a_lock(
+    theirs: Path, script: Script, hurried: Patience, path: str, name: str
+) -> None:
+    """An address was good for any path: the lock said what the file is called, and so what it is taken for."""
+    source = Source(url=script.says(path, b"{}", headers={"Content-Type": "application/json"}))
+    (row,) = acquire([source], Origin("public"), theirs, log=str, patience=hurried).files
+    assert (row.path, row.url) == (name, source.url)
+    (theirs / "manifest.parquet").unlink()
+    assert acquire([source], Origin("public"), theirs, log=str, patience=hurried, locked=True).files == (row,)
+    write_lock(theirs, [row.model_copy(update={"path": "b.tif"})], "f")
+    with pytest.raises(IncompleteError, match=r"b\.tif: .* not where the source has it"):
+        acquire([source], Origin("public"), theirs, log=str, patience=hurried, locked=True)
 
 
 def test_bytes_that_are_held_and_differ_are_named(mine: Path, fetch: Fetch) -> None:
@@ -166,6 +187,27 @@ def test_bytes_that_are_held_and_differ_are_named(mine: Path, fetch: Fetch) -> N
     with pytest.raises(IncompleteError, match=rf"a\.tif: sha256 0{{64}} declared, {digest} arrived"):
         fetch(mine, locked=True)
     assert hashlib.sha256((mine / "files" / "a.tif").read_bytes()).hexdigest() == digest
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["in-the-manifest", "of-a-killed-run"])
+def test_bytes_that_are_held_and_differ_are_fetched_as_locked(
+    theirs: Path, script: Script, hurried: Patience, killed: bool
+) -> None:
+    """Without validators, as of a server that sends none or a locked run that was killed, any bytes were the lock's."""
+    before, after = b"II*\0" + b"a" * 50, b"II*\0" + b"b" * 50
+    source = Source(url=script.says("/a.tif", before))
+    (row,) = acquire([source], Origin("public"), theirs, log=str, patience=hurried).files
+    assert row.validator is None
+    if killed:
+        (theirs / "manifest.parquet").unlink()
+        Journal(theirs).add(row)
+    script.says("/a.tif", after)
+    locked = row.model_copy(update={"sha256": hashlib.sha256(after).hexdigest()})
+    write_lock(theirs, [locked], "f")
+    got = acquire([source], Origin("public"), theirs, log=str, patience=hurried, locked=True)
+    assert (got.fetched, got.files) == (1, (locked,))
+    assert (theirs / "files" / "a.tif").read_bytes() == after
+    assert (theirs / "old" / row.sha256).read_bytes() == before
 
 
 @pytest.mark.parametrize("text", [None, "file = 7", "[[file]]\npath = 'x'", "\0"])
