@@ -13,7 +13,15 @@ from scripted_server import Script
 from em_assets.errors import IncompleteError, SourceError, SourceMissingError, StoreError
 from em_assets.model import RawFile, Source
 from em_assets.sources import Acquired, acquire
-from em_assets.sources.manifest import Journal, read_lock, remove_old, write_lock
+from em_assets.sources.manifest import (
+    Journal,
+    drop_bytes,
+    dropped_paths,
+    read_dropped,
+    read_lock,
+    remove_old,
+    write_lock,
+)
 from em_assets.sources.origins import Origin
 from em_assets.sources.wire import Patience
 
@@ -236,3 +244,29 @@ def test_a_replaced_version_stays_until_it_is_removed(mine: Path, data: Path, fe
     assert remove_old(mine) == len(before) + len(lock.encode())
     assert not (mine / "old").exists()
     assert fetch(mine).fetched == 0
+
+
+def test_bytes_that_were_dropped_stay_so_where_a_locked_fetch_fails(mine: Path, data: Path, archive: Origin) -> None:
+    """The mark went before anything was fetched: what a lock of gone bytes cost was a download of everything else."""
+    patience = Patience(tries=1, connect_s=2, read_s=2)
+    rows = read_lock(mine)
+    write_lock(mine, [rows[0], rows[1].model_copy(update={"sha256": "0" * 64})], "another")
+    drop_bytes(mine, rows, "made of")
+    with pytest.raises(IncompleteError, match=r"b\.tif: sha256 0{64} declared"):
+        acquire([SOURCE], archive, mine, log=str, patience=patience, locked=True, made_of="made of")
+    got = acquire([SOURCE], archive, mine, log=str, patience=patience, made_of="made of")
+    assert (got.fetched, got.kept, dropped_paths(mine)) == (0, 2, {"a.tif", "b.tif"})
+    got = acquire([SOURCE], archive, mine, log=str, patience=patience, made_of="made of something else")
+    assert (got.fetched + got.kept, read_dropped(mine)) == (2, None)
+
+
+def test_what_a_failed_fetch_put_beside_dropped_bytes_is_put_right(mine: Path, data: Path, archive: Origin) -> None:
+    """The next run must not take another version of a file that was kept, of the same size, for the manifest's."""
+    rows, kept = read_lock(mine), mine / "files" / "b.tif"
+    drop_bytes(mine, rows[:1], "made of")
+    before = kept.read_bytes()
+    kept.write_bytes(before[::-1])
+    arrived = {"sha256": hashlib.sha256(before[::-1]).hexdigest(), "validator": None}
+    Journal(mine).add(rows[1].model_copy(update=arrived))
+    acquire([SOURCE], archive, mine, log=str, made_of="made of")
+    assert kept.read_bytes() == before
