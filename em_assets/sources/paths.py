@@ -82,7 +82,7 @@ def lone_name(url: str) -> str:
 
 
 def addresses(url: str, name: str) -> tuple[str, ...]:
-    """Where a source's file of that name can be: below its URL, or the URL itself, where that is its own name."""
+    """Where a source's file of that name can be: below its URL, or first the URL itself, where that is its name."""
     return (url, below(url, name)) if name == lone_name(url) else (below(url, name),)
 
 

@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -270,3 +271,40 @@ def test_what_a_failed_fetch_put_beside_dropped_bytes_is_put_right(mine: Path, d
     Journal(mine).add(rows[1].model_copy(update=arrived))
     acquire([SOURCE], archive, mine, log=str, made_of="made of")
     assert kept.read_bytes() == before
+
+
+@pytest.mark.parametrize("status", [503, 404], ids=["unreachable", "gone"])
+def test_what_its_address_no_longer_has_comes_from_another_of_the_source(
+    theirs: Path, script: Script, hurried: Patience, status: int
+) -> None:
+    """The listing's way goes to the fallback; the lock's asked the one address that it names."""
+    body = b"II*\0" + b"a" * 50
+    script.says("/primary/a.tif", status=status)
+    script.says("/fallback/a.tif", body)
+    source = Source(url=f"{script.url}/primary/", fallback_urls=(f"{script.url}/fallback/",))
+    row = read_lock(theirs)[0].model_copy(update={"url": f"{source.url}a.tif", "validator": None})
+    write_lock(theirs, [row], "f")
+    assert acquire([source], Origin("public"), theirs, log=str, patience=hurried, locked=True).files == (row,)
+    assert (theirs / "files" / "a.tif").read_bytes() == body
+
+
+def test_a_server_that_does_not_answer_is_waited_for_once_and_not_for_every_file(
+    theirs: Path, script: Script, hurried: Patience
+) -> None:
+    """A minute for each of a thousand files, before its fallback is asked, is most of a day."""
+    source = Source(url=f"{script.url}/primary/", fallback_urls=(f"{script.url.replace('127.0.0.1', 'localhost')}/b/",))
+    for row in read_lock(theirs):
+        script.says(f"/primary/{row.path}", status=503)
+        script.says(f"/b/{row.path}", b"II*\0" + row.path[:1].encode() * 50)
+    write_lock(theirs, [row.model_copy(update={"url": source.url + row.path}) for row in read_lock(theirs)], "f")
+    one_by_one = replace(hurried, connections=1)
+    assert acquire([source], Origin("public"), theirs, log=str, patience=one_by_one, locked=True).fetched == 2
+    asked = [sum(line == f"GET /primary/{name}.tif" for line in script.asked) for name in ("a", "b")]
+    assert min(asked) < hurried.tries <= max(asked)
+
+
+def test_where_none_of_the_addresses_has_it_all_are_named(theirs: Path, script: Script, hurried: Patience) -> None:
+    source = Source(url=f"{script.url}/primary/", fallback_urls=(f"{script.url}/fallback/",))
+    write_lock(theirs, [read_lock(theirs)[0].model_copy(update={"url": f"{source.url}a.tif"})], "f")
+    with pytest.raises(SourceMissingError, match=r"the lock: a\.tif: .*/primary/a.* 404.*/fallback/a.* 404"):
+        acquire([source], Origin("public"), theirs, log=str, patience=hurried, locked=True)
