@@ -202,6 +202,7 @@ def acquire(
             rows = with_validators(rows, lock)
         gone = gone.but(rows)
         set_aside(gone, raw_dir, log)
+        (raw_dir / DROPPED).unlink(missing_ok=True)  # not before: a fetch that fails leaves them dropped
         if tuple(rows) != manifest or read_fingerprint(raw_dir) != observation.fingerprint:
             write_manifest(raw_dir, rows, observation.fingerprint)
         if not locked:
@@ -274,15 +275,12 @@ def _of_one_source(job: Job, taken: Adoption | None, got: _Got) -> tuple[RawFile
 
 
 def _is_dropped(raw_dir: Path, made_of: str | None, observation: Observation) -> bool:
-    """Whether the bytes were dropped and are not needed; where they are, the mark goes, and so they are missing."""
-    is_same = read_dropped(raw_dir) == made_of and read_fingerprint(raw_dir) == observation.fingerprint
-    if made_of is not None and is_same:
-        dropped = dropped_paths(raw_dir)
-        kept = [row for row in read_manifest(raw_dir) or () if row.path not in dropped]
-        if all(is_whole(raw_dir / FILES, row) for row in kept):
-            return True
-    (raw_dir / DROPPED).unlink(missing_ok=True)
-    return False
+    """Whether the bytes were dropped and are not needed, and what is kept beside them is as the manifest has it."""
+    if made_of is None or read_dropped(raw_dir) != made_of or read_fingerprint(raw_dir) != observation.fingerprint:
+        return False
+    dropped, arrived = dropped_paths(raw_dir), {row.path: row.sha256 for row in Journal(raw_dir).read()}
+    kept = [row for row in read_manifest(raw_dir) or () if row.path not in dropped]
+    return all(is_whole(raw_dir / FILES, row) and arrived.get(row.path, row.sha256) == row.sha256 for row in kept)
 
 
 def source_prefixes(sources: Sequence[Source]) -> tuple[str, ...]:

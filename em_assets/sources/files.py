@@ -20,7 +20,7 @@ from em_assets.sources.manifest import OLD
 from em_assets.sources.objects import Objects, Wish, is_small
 from em_assets.sources.origins import Origin, url_scheme
 from em_assets.sources.partial import PARTIAL, partial_path, require_space, sync_folder, writable
-from em_assets.sources.paths import below, file_name, safe_relative_path
+from em_assets.sources.paths import addresses, below, lone_name, safe_relative_path
 from em_assets.sources.progress import Progress, megabytes
 from em_assets.sources.protocols import ask
 from em_assets.sources.sessions import connections_kept
@@ -49,7 +49,7 @@ def observe(source: Source, prefix: str, origin: Origin, patience: Patience) -> 
     found: dict[str, RemoteFile] = {}
     for url, entries in _listings(source, wanted, origin, patience):
         for entry in entries:
-            name = safe_relative_path(entry.path or file_name(url) or f"{file_name(url.rstrip('/'))}.json")
+            name = safe_relative_path(entry.path or lone_name(url))
             remote = RemoteFile(
                 path=prefix + name,
                 url=below(url, entry.path),
@@ -166,6 +166,7 @@ class _Fetching:
         self.ended = Event()
         self._job, self._progress = job, progress
         self._hosts: dict[str, Host] = {}
+        self._silent: set[str] = set()  # servers that did not answer
 
     def fetch(self, remotes: list[RemoteFile], said: Mapping[str, Mapping[str, str]]) -> Iterator[RawFile]:
         """Yield the row of each file, held to the checksums that others say of it."""
@@ -186,17 +187,16 @@ class _Fetching:
         tasks: dict[Future[Fetched], Wish] = {}
         with ExitStack() as stack:
             pools = [
-                (stack.enter_context(ThreadPoolExecutor(host.limit)), host, theirs)
-                for host, theirs in self._by_host(wishes)
+                (stack.enter_context(ThreadPoolExecutor(host.limit)), theirs) for host, theirs in self._by_host(wishes)
             ]
             try:
-                for pool, host, theirs in pools:
-                    tasks |= {pool.submit(copy_context().run, self._carefully, wish, host): wish for wish in theirs}
+                for pool, theirs in pools:
+                    tasks |= {pool.submit(copy_context().run, self._carefully, wish): wish for wish in theirs}
                 for task in as_completed(tasks):
                     yield self._kept(tasks[task], task.result())
             except BaseException:
                 self.ended.set()
-                for pool, _, _ in pools:
+                for pool, _ in pools:
                     pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
@@ -204,13 +204,16 @@ class _Fetching:
         """Each server has its own limit: a file that only a fallback lists comes from that."""
         groups: dict[str, list[Wish]] = {}
         for wish in wishes:
-            at = f"{url_scheme(wish.remote.url)}://{urlsplit(wish.remote.url).netloc}"
-            if at not in self._hosts:
-                raw, patience = self._job.files_dir.parents[1], self._job.patience
-                host = host_of(wish.remote.url, raw, patience.connections, self._job.log)
-                self._hosts[at] = replace(host, is_ended=self.ended.is_set)
-            groups.setdefault(at, []).append(wish)
-        return [(self._hosts[at], theirs) for at, theirs in groups.items()]
+            groups.setdefault(_server(wish.remote.url), []).append(wish)
+        return [(self._host(theirs[0].remote.url), theirs) for theirs in groups.values()]
+
+    def _host(self, url: str) -> Host:
+        at = _server(url)
+        if at not in self._hosts:
+            raw, patience = self._job.files_dir.parents[1], self._job.patience
+            host = host_of(url, raw, patience.connections, self._job.log)
+            self._hosts[at] = replace(host, is_ended=self.ended.is_set)
+        return self._hosts[at]
 
     def _wish(self, remote: RemoteFile, said: Mapping[str, str]) -> Wish:
         job, locked = self._job, self._job.locked.get(remote.path)
@@ -224,11 +227,37 @@ class _Fetching:
             return False
         return wish.dest.parent not in begun or not partial_path(wish.dest).exists()
 
-    def _carefully(self, wish: Wish, host: Host) -> Fetched:
-        job, held = self._job, self._job.held.get(wish.remote.path)
+    def _carefully(self, wish: Wish) -> Fetched:
+        """The file from where it is listed; one that a lock demands from the first of its addresses that has it."""
+        refusals: list[SourceError] = []
+        for url in sorted(self._addresses(wish.remote), key=lambda url: _server(url) in self._silent):
+            try:
+                return self._from(url, wish)
+            except (SourceMissingError, SourceUnreachableError) as error:
+                if self.ended.is_set():
+                    raise
+                refusals.append(error)
+                if isinstance(error, SourceUnreachableError):
+                    self._silent.add(_server(url))  # and each of its other files need not wait for it first
+        if len(refusals) == 1:
+            raise refusals[0]
+        is_missing = all(isinstance(error, SourceMissingError) for error in refusals)
+        kind = SourceMissingError if is_missing else SourceUnreachableError
+        raise kind(f"{wish.remote.path}: none of its addresses has it: {'; '.join(map(str, refusals))}")
+
+    def _addresses(self, remote: RemoteFile) -> tuple[str, ...]:
+        """Where a file is asked for: the SHA-256 of a lock proves it, whoever sends it."""
+        job = self._job
+        if remote.path not in job.locked:
+            return (remote.url,)
+        name, urls = remote.path.removeprefix(job.prefix), (job.source.url, *job.source.fallback_urls)
+        return tuple(dict.fromkeys([remote.url, *(addresses(url, name)[0] for url in urls)]))
+
+    def _from(self, url: str, wish: Wish) -> Fetched:
+        job, held, host = self._job, self._job.held.get(wish.remote.path), self._host(url)
         with host.line():
             return fetch_file(
-                wish.remote,
+                wish.remote.model_copy(update={"url": url}),
                 wish.dest,
                 job.origin,
                 patience=job.patience,
@@ -237,7 +266,7 @@ class _Fetching:
                 on_bytes=self._count,
                 replaced_to=job.files_dir.parent / OLD / held.sha256 if held else None,
                 host=host,
-                waited_s=wish.waited_s,
+                waited_s=wish.waited_s if url == wish.remote.url else 0.0,
             )
 
     def _kept(self, wish: Wish, fetched: Fetched) -> RawFile:
@@ -250,6 +279,10 @@ class _Fetching:
         if self.ended.is_set():
             raise _EndedError
         self._progress.add_bytes(n_bytes)
+
+
+def _server(url: str) -> str:
+    return f"{url_scheme(url)}://{urlsplit(url).netloc}"
 
 
 def _begun(folders: set[Path]) -> set[Path]:

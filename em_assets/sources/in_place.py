@@ -104,7 +104,9 @@ def _held(job: Job, remote: RemoteFile) -> RawFile | None:
     link = job.files_dir / remote.path
     if not link.is_symlink() or link.readlink() != _original(job, remote):
         return None
-    return job.known_row(remote)
+    row = job.known_row(remote)
+    # Others write to it: its validator must be that of what was hashed, whatever SHA-256 a lock demands.
+    return None if row is None or row.validator != remote.validator else row
 
 
 def _original(job: Job, remote: RemoteFile) -> Path:

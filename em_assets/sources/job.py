@@ -50,13 +50,13 @@ class Job:
         return None if row is None or (self.files_dir / row.path).is_symlink() else row
 
     def known_row(self, remote: RemoteFile) -> RawFile | None:
-        """Row of a file that is there as it is listed now, be it held or referenced."""
+        """Row of a file that is there as listed now, or of the SHA-256 that is demanded, be it held or referenced."""
         row = self.held.get(remote.path)
         if row is None or remote.size_bytes not in (None, row.size_bytes):
             return None
-        if row.validator != remote.validator and self.locked.get(remote.path) != row.sha256:
-            return None
-        if not is_whole(self.files_dir, row):
+        demanded = self.locked.get(remote.path)
+        is_same = row.validator == remote.validator if demanded is None else row.sha256 == demanded
+        if not is_same or not is_whole(self.files_dir, row):
             return None
         return row.model_copy(update={"source": self.index, "url": remote.url})
 

@@ -5,15 +5,16 @@ Nobody is asked what there is: a listing that is gone, or has grown, is no obsta
 Files that are referenced where they lie are looked at, and the metadata of a remote volume is fetched, as always.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from em_assets.errors import IncompleteError, SourceMissingError
 from em_assets.model import RawFile, RemoteFile, Source
 from em_assets.sources import in_place
+from em_assets.sources.globs import Wanted
 from em_assets.sources.manifest import LOCK, differences
-from em_assets.sources.paths import below, safe_relative_path
+from em_assets.sources.paths import addresses, safe_relative_path
 
 WAY_ON = "Fetch without --locked to take what is there now"
 
@@ -45,11 +46,7 @@ def locked_files(
             said += differences(rows.values(), {remote.path: remote for remote in listed})
         else:
             listed = [_demanded(row) for row in rows.values()]
-            said += [
-                f"{row.path}: {row.url} in the lock, which is not where the source has it"
-                for row in rows.values()
-                if not _is_of(source, prefix, row)
-            ]
+            said += _strangers(source, prefix, rows.values())
         found += [(index, remote) for remote in listed]
     refuse_different(said, raw_dir)
     return tuple(found)
@@ -86,11 +83,15 @@ def _demanded(row: RawFile) -> RemoteFile:
     return RemoteFile(path=row.path, url=row.url, size_bytes=row.size_bytes, validator=None)
 
 
-def _is_of(source: Source, prefix: str, row: RawFile) -> bool:
-    """Whether a file is the source's: who hands on a lock must not send us elsewhere."""
-    name = row.path.removeprefix(prefix)
-    addresses = (source.url, *source.fallback_urls)
-    return row.path.startswith(prefix) and any(row.url in (url, below(url, name)) for url in addresses)
+def _strangers(source: Source, prefix: str, rows: Iterable[RawFile]) -> Iterator[str]:
+    """Files that no listing of the source could name: who hands on a lock must not choose what we fetch, nor where."""
+    wanted = Wanted(source.include, source.exclude)
+    for row in rows:
+        name = row.path.removeprefix(prefix)
+        if not row.path.startswith(prefix) or name not in wanted:
+            yield f"{row.path}: in the lock, and not what the source's `include` and `exclude` ask for"
+        elif not any(row.url in addresses(url, name) for url in (source.url, *source.fallback_urls)):
+            yield f"{row.path}: {row.url} in the lock, which is not where the source has it"
 
 
 def _other_boxes(rows: Mapping[str, RawFile], listed: Sequence[RemoteFile]) -> list[str]:

@@ -76,6 +76,16 @@ def file_name(url: str) -> str:
     return url.replace("\\", "/").rsplit("/", 1)[-1]
 
 
+def lone_name(url: str) -> str:
+    """Name of the one file that a URL is, where it is one: a folder's URL that answers JSON is a document."""
+    return file_name(url) or f"{file_name(url.rstrip('/'))}.json"
+
+
+def addresses(url: str, name: str) -> tuple[str, ...]:
+    """Where a source's file of that name can be: below its URL, or first the URL itself, where that is its name."""
+    return (url, below(url, name)) if name == lone_name(url) else (below(url, name),)
+
+
 def _danger(part: str) -> str | None:
     if part in ("", ".", ".."):
         return f"{part!r} is no name; an absolute path, an empty part or a way out"

@@ -70,6 +70,18 @@ def test_a_second_time_nothing_is_hashed_and_one_changed_file_is_hashed_again(da
     assert changed == ["slice_05.tif"]
 
 
+def test_a_lock_is_no_proof_of_a_file_that_was_written_since_it_was_hashed(data: Path, raw_dir: Path) -> None:
+    """The row had the lock's SHA-256 and the file the lock's size: what was hashed then counted as what is there."""
+    source = Source(url=f"{data}/")
+    acquire([source], PUBLIC_ORIGIN, raw_dir, log=str)
+    os.utime(data / "slice_04.tif", ns=(1, 1))
+    got = acquire([source], PUBLIC_ORIGIN, raw_dir, log=str, locked=True)
+    assert (got.referenced, changed_files(raw_dir / "files", got.files)) == (1, [])
+    (data / "slice_05.tif").write_bytes(b"II*\0" + b"x" * 500)
+    with pytest.raises(IncompleteError, match=r"slice_05\.tif: sha256 [0-9a-f]{64} declared"):
+        acquire([source], PUBLIC_ORIGIN, raw_dir, log=str, locked=True)
+
+
 def test_a_change_moves_the_fingerprint(data: Path, fetch: Fetch) -> None:
     source = Source(url=f"{data}/")
     before = observe([source], PUBLIC_ORIGIN).fingerprint

@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,15 @@ from scripted_server import Script
 from em_assets.errors import IncompleteError, SourceError, SourceMissingError, StoreError
 from em_assets.model import RawFile, Source
 from em_assets.sources import Acquired, acquire
-from em_assets.sources.manifest import read_lock, remove_old, write_lock
+from em_assets.sources.manifest import (
+    Journal,
+    drop_bytes,
+    dropped_paths,
+    read_dropped,
+    read_lock,
+    remove_old,
+    write_lock,
+)
 from em_assets.sources.origins import Origin
 from em_assets.sources.wire import Patience
 
@@ -147,16 +156,37 @@ def test_the_same_bytes_under_another_time_are_the_lock_s(theirs: Path, data: Pa
         pytest.param({"url": "https://elsewhere.org/a.tif"}, r"a\.tif: .*elsewhere.* not where", id="another-server"),
         pytest.param({"url": "file:///etc/passwd"}, r"a\.tif: .*passwd.* not where", id="this-machine"),
         pytest.param({"url": "https://a.org/data/../../x"}, r"a\.tif: .* not where", id="above"),
+        pytest.param({"path": "a.bin", "url": "https://a.org/data/a.bin"}, r"a\.bin: .*`include`", id="not-asked-for"),
+        pytest.param({"path": "c_secret.tif", "url": "https://a.org/data/c_secret.tif"}, r"`exclude`", id="excluded"),
+        pytest.param({"url": "https://a.org/data/"}, r"a\.tif: https://a\.org/data/ .* not where", id="the-index"),
         pytest.param({"path": "../a.tif"}, r"\.\./a\.tif", id="out-of-the-store"),
         pytest.param({"source": 7}, r"a\.tif: of a source that the dataset lacks", id="no-source"),
     ],
 )
-def test_a_lock_that_leads_elsewhere_is_refused(theirs: Path, fetch: Fetch, change: dict[str, Any], named: str) -> None:
+def test_a_lock_that_leads_elsewhere_is_refused(
+    theirs: Path, archive: Origin, hurried: Patience, change: dict[str, Any], named: str
+) -> None:
     rows = read_lock(theirs)
     write_lock(theirs, [rows[0].model_copy(update=change), *rows[1:]], "f")
+    source = Source(url=SOURCE.url, include=("*.tif",), exclude=("*secret*",))
     with pytest.raises(SourceError, match=named):
-        fetch(theirs, locked=True)
+        acquire([source], archive, theirs, log=str, patience=hurried, locked=True)
     assert not (theirs / "files").exists()
+
+
+@pytest.mark.parametrize(("path", "name"), [("/one/a.tif", "a.tif"), ("/api/entry/EMPIAR-1/", "EMPIAR-1.json")])
+def test_the_one_file_that_an_address_is_keeps_its_name_under_a_lock(
+    theirs: Path, script: Script, hurried: Patience, path: str, name: str
+) -> None:
+    """An address was good for any path: the lock said what the file is called, and so what it is taken for."""
+    source = Source(url=script.says(path, b"{}", headers={"Content-Type": "application/json"}))
+    (row,) = acquire([source], Origin("public"), theirs, log=str, patience=hurried).files
+    assert (row.path, row.url) == (name, source.url)
+    (theirs / "manifest.parquet").unlink()
+    assert acquire([source], Origin("public"), theirs, log=str, patience=hurried, locked=True).files == (row,)
+    write_lock(theirs, [row.model_copy(update={"path": "b.tif"})], "f")
+    with pytest.raises(IncompleteError, match=r"b\.tif: .* not where the source has it"):
+        acquire([source], Origin("public"), theirs, log=str, patience=hurried, locked=True)
 
 
 def test_bytes_that_are_held_and_differ_are_named(mine: Path, fetch: Fetch) -> None:
@@ -166,6 +196,27 @@ def test_bytes_that_are_held_and_differ_are_named(mine: Path, fetch: Fetch) -> N
     with pytest.raises(IncompleteError, match=rf"a\.tif: sha256 0{{64}} declared, {digest} arrived"):
         fetch(mine, locked=True)
     assert hashlib.sha256((mine / "files" / "a.tif").read_bytes()).hexdigest() == digest
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["in-the-manifest", "of-a-killed-run"])
+def test_bytes_that_are_held_and_differ_are_fetched_as_locked(
+    theirs: Path, script: Script, hurried: Patience, killed: bool
+) -> None:
+    """Without validators, as of a server that sends none or a locked run that was killed, any bytes were the lock's."""
+    before, after = b"II*\0" + b"a" * 50, b"II*\0" + b"b" * 50
+    source = Source(url=script.says("/a.tif", before))
+    (row,) = acquire([source], Origin("public"), theirs, log=str, patience=hurried).files
+    assert row.validator is None
+    if killed:
+        (theirs / "manifest.parquet").unlink()
+        Journal(theirs).add(row)
+    script.says("/a.tif", after)
+    locked = row.model_copy(update={"sha256": hashlib.sha256(after).hexdigest()})
+    write_lock(theirs, [locked], "f")
+    got = acquire([source], Origin("public"), theirs, log=str, patience=hurried, locked=True)
+    assert (got.fetched, got.files) == (1, (locked,))
+    assert (theirs / "files" / "a.tif").read_bytes() == after
+    assert (theirs / "old" / row.sha256).read_bytes() == before
 
 
 @pytest.mark.parametrize("text", [None, "file = 7", "[[file]]\npath = 'x'", "\0"])
@@ -194,3 +245,66 @@ def test_a_replaced_version_stays_until_it_is_removed(mine: Path, data: Path, fe
     assert remove_old(mine) == len(before) + len(lock.encode())
     assert not (mine / "old").exists()
     assert fetch(mine).fetched == 0
+
+
+def test_bytes_that_were_dropped_stay_so_where_a_locked_fetch_fails(mine: Path, data: Path, archive: Origin) -> None:
+    """The mark went before anything was fetched: what a lock of gone bytes cost was a download of everything else."""
+    patience = Patience(tries=1, connect_s=2, read_s=2)
+    rows = read_lock(mine)
+    write_lock(mine, [rows[0], rows[1].model_copy(update={"sha256": "0" * 64})], "another")
+    drop_bytes(mine, rows, "made of")
+    with pytest.raises(IncompleteError, match=r"b\.tif: sha256 0{64} declared"):
+        acquire([SOURCE], archive, mine, log=str, patience=patience, locked=True, made_of="made of")
+    got = acquire([SOURCE], archive, mine, log=str, patience=patience, made_of="made of")
+    assert (got.fetched, got.kept, dropped_paths(mine)) == (0, 2, {"a.tif", "b.tif"})
+    got = acquire([SOURCE], archive, mine, log=str, patience=patience, made_of="made of something else")
+    assert (got.fetched + got.kept, read_dropped(mine)) == (2, None)
+
+
+def test_what_a_failed_fetch_put_beside_dropped_bytes_is_put_right(mine: Path, data: Path, archive: Origin) -> None:
+    """The next run must not take another version of a file that was kept, of the same size, for the manifest's."""
+    rows, kept = read_lock(mine), mine / "files" / "b.tif"
+    drop_bytes(mine, rows[:1], "made of")
+    before = kept.read_bytes()
+    kept.write_bytes(before[::-1])
+    arrived = {"sha256": hashlib.sha256(before[::-1]).hexdigest(), "validator": None}
+    Journal(mine).add(rows[1].model_copy(update=arrived))
+    acquire([SOURCE], archive, mine, log=str, made_of="made of")
+    assert kept.read_bytes() == before
+
+
+@pytest.mark.parametrize("status", [503, 404], ids=["unreachable", "gone"])
+def test_what_its_address_no_longer_has_comes_from_another_of_the_source(
+    theirs: Path, script: Script, hurried: Patience, status: int
+) -> None:
+    """The listing's way goes to the fallback; the lock's asked the one address that it names."""
+    body = b"II*\0" + b"a" * 50
+    script.says("/primary/a.tif", status=status)
+    script.says("/fallback/a.tif", body)
+    source = Source(url=f"{script.url}/primary/", fallback_urls=(f"{script.url}/fallback/",))
+    row = read_lock(theirs)[0].model_copy(update={"url": f"{source.url}a.tif", "validator": None})
+    write_lock(theirs, [row], "f")
+    assert acquire([source], Origin("public"), theirs, log=str, patience=hurried, locked=True).files == (row,)
+    assert (theirs / "files" / "a.tif").read_bytes() == body
+
+
+def test_a_server_that_does_not_answer_is_waited_for_once_and_not_for_every_file(
+    theirs: Path, script: Script, hurried: Patience
+) -> None:
+    """A minute for each of a thousand files, before its fallback is asked, is most of a day."""
+    source = Source(url=f"{script.url}/primary/", fallback_urls=(f"{script.url.replace('127.0.0.1', 'localhost')}/b/",))
+    for row in read_lock(theirs):
+        script.says(f"/primary/{row.path}", status=503)
+        script.says(f"/b/{row.path}", b"II*\0" + row.path[:1].encode() * 50)
+    write_lock(theirs, [row.model_copy(update={"url": source.url + row.path}) for row in read_lock(theirs)], "f")
+    one_by_one = replace(hurried, connections=1)
+    assert acquire([source], Origin("public"), theirs, log=str, patience=one_by_one, locked=True).fetched == 2
+    asked = [sum(line == f"GET /primary/{name}.tif" for line in script.asked) for name in ("a", "b")]
+    assert min(asked) < hurried.tries <= max(asked)
+
+
+def test_where_none_of_the_addresses_has_it_all_are_named(theirs: Path, script: Script, hurried: Patience) -> None:
+    source = Source(url=f"{script.url}/primary/", fallback_urls=(f"{script.url}/fallback/",))
+    write_lock(theirs, [read_lock(theirs)[0].model_copy(update={"url": f"{source.url}a.tif"})], "f")
+    with pytest.raises(SourceMissingError, match=r"the lock: a\.tif: .*/primary/a.* 404.*/fallback/a.* 404"):
+        acquire([source], Origin("public"), theirs, log=str, patience=hurried, locked=True)
