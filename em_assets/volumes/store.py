@@ -216,6 +216,11 @@ def committed_generations(folder: Folder) -> set[str]:
     return {_read_document(path, Commit).generation for path in paths}
 
 
+def has_commits(folder: Folder) -> bool:
+    """Whether a generation ever was the volume."""
+    return bool(_commit_numbers(folder))
+
+
 def repeat_last_commit(folder: Folder, unless: str) -> bool:
     """Commit once more what is the volume, so that the number is taken; False where a generation has a commit.
 
