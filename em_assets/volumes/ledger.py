@@ -157,7 +157,9 @@ class Ledger:
         at_once = REQUESTS_IN_FLIGHT if isinstance(group, RemotePath) else os.cpu_count() or 1
         found = self.each(partial(_problem, group, sizes=sizes), n_threads or at_once)
         changed = [problem for problem in found if problem]
-        return changed + [f"{group / key}: not in the ledger" for key in self._others(keys_in_order(group))]
+        refused: list[OSError] = []
+        others = [f"{group / key}: not in the ledger" for key in self._others(keys_in_order(group, refused.append))]
+        return changed + others + [f"{error.filename}: cannot be listed: {error.strerror}" for error in refused]
 
     def each(self, use: Callable[[Entry], Result], n_threads: int) -> Iterator[Result]:
         """What comes of each file, in their order, by so many threads."""
