@@ -20,7 +20,8 @@
     ├── EvidenceError              the facts: a question that needs a value nobody witnessed, or that is disputed
     └── StoreError                 the store
         ├── OriginMismatchError    a store of one origin opened under another
-        └── NotBuiltError          asked for before it was made
+        ├── NotBuiltError          asked for before it was made
+        └── NoScratchRoomError     the folder for temporary files (`TMPDIR`) has no room
 """
 
 import re
@@ -119,3 +120,7 @@ class OriginMismatchError(StoreError):
 
 class NotBuiltError(StoreError):
     """Something was asked for before it was made; the message says which command makes it."""
+
+
+class NoScratchRoomError(StoreError):
+    """The folder for temporary files has no room; what was to be read may be whole."""

@@ -9,7 +9,7 @@ import json
 
 from em_assets.catalog.schemas import OF_A_DATASET
 from em_assets.datasets import Dataset
-from em_assets.errors import StoreError
+from em_assets.errors import NoScratchRoomError, StoreError
 from em_assets.settings import Settings
 from em_assets.sources.manifest import MANIFEST, read_dropped
 from em_assets.volumes.pyramid import WRITER_FORMAT
@@ -39,6 +39,8 @@ def made_of(dataset: Dataset, settings: Settings) -> str | None:
     try:
         volumes = committed_volumes(settings.volumes_dir(dataset.name))
         problems = [volume.ledger().first_problem(volume.path) for volume in volumes.values()]
+    except NoScratchRoomError:
+        raise  # nothing is missing
     except StoreError:
         return None
     if not volumes or any(problems):

@@ -12,6 +12,20 @@ who loses has nothing to commit, and writes again under the next name. A generat
 commit, is condemned by replacing it: its writer looks at the document after it has listed the commits and before it
 takes the next number, and the collector takes that number first, with a repetition of the last commit
 (`store.repeat_last_commit`). Whoever listed before that fails to commit, looks again, and finds the condemnation.
+
+What holds for any number of writers and collectors, each of which may stall or die at each of its requests:
+
+    Who removes a generation has seen it condemned, and behind that either that the volume has no commit, or a commit's
+    number taken by its own repetition while the generation had none. Then it never gets one.
+
+- A document is replaced by a condemnation only where the volume has a commit, and commits are never removed. So where
+  a name is condemned and there is none, there never was a document: nobody has anything to commit under that name.
+- A condemnation that is found proves no more than one's own: the collector who put it may be about to take the number,
+  and a writer, who looked before, to take it from it. So who finds it takes a number as well.
+- A condemnation is replaced by a document only where the generation has a commit. So the first commit behind the
+  repetition would need a document that only a commit before it brings back, and there is none.
+- A committed generation may keep the condemnation of a collector that died. Nobody removes it, readers need its commit
+  only, and who would write it anew takes the next name.
 """
 
 from collections.abc import Callable, Iterator
@@ -54,21 +68,23 @@ def claimed(document: RemotePath, data: bytes, is_committed: Callable[[], bool])
     return True
 
 
-def condemned(document: RemotePath, repeat_last_commit: Callable[[], bool]) -> bool:
-    """Take a name out of use, for good; False, and nothing changed, where its generation is committed.
+def condemned(document: RemotePath, has_commits: Callable[[], bool], repeat_last_commit: Callable[[], bool]) -> bool:
+    """Take a name out of use, for good; False where its generation is, or may yet be, committed.
 
     `repeat_last_commit` takes the next commit's number, so that nobody does who looked at the document before; False
-    where the generation has a commit.
+    where the generation has a commit. `has_commits` says whether the volume has one, of whichever generation.
     """
     if document.create(CONDEMNED):
         return True
     before = _found(document)
     if before == CONDEMNED:
-        return True
+        return not has_commits() or repeat_last_commit()
+    if before is None or not has_commits():
+        return False
     document.put(CONDEMNED)
     if repeat_last_commit():
         return True
-    document.put(before or b"")
+    document.put(before)
     return False
 
 

@@ -57,12 +57,16 @@ def pieces_of(file: Folder) -> Iterator[bytes]:
             yield piece
 
 
-def keys_in_order(folder: Folder) -> Iterator[str]:
-    """Every file below a folder, by its path from there, sorted; of a disk one folder's names are held at a time."""
+def keys_in_order(folder: Folder, refused: Callable[[OSError], None] | None = None) -> Iterator[str]:
+    """Every file below a folder, by its path from there, sorted; of a disk one folder's names are held at a time.
+
+    Links to folders are none, and are not followed. A folder that cannot be listed is left out, and `refused` told of
+    it.
+    """
     if isinstance(folder, RemotePath):
         yield from sorted(_listed(folder))
     elif folder.is_dir():
-        yield from _keys_in(folder, "")
+        yield from _keys_in(folder, "", refused)
 
 
 def folder_names(folder: Folder) -> list[str]:
@@ -92,13 +96,19 @@ def create(file: Folder, data: bytes) -> bool:
     return file.create(data) if isinstance(file, RemotePath) else create_only(file, data)
 
 
-def _keys_in(folder: Path, prefix: str) -> Iterator[str]:
-    with os.scandir(folder) as found:
-        # As the keys below it are sorted: `a.b` comes before `a/c`, and `a0` behind.
-        names = sorted(f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name for entry in found)
+def _keys_in(folder: Path, prefix: str, refused: Callable[[OSError], None] | None) -> Iterator[str]:
+    try:
+        with os.scandir(folder) as found:
+            entries = [entry for entry in found if not (entry.is_symlink() and entry.is_dir())]
+    except OSError as error:
+        if refused:
+            refused(error)
+        return
+    # As the keys below it are sorted: `a.b` comes before `a/c`, and `a0` behind.
+    names = sorted(f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name for entry in entries)
     for name in names:
         if name.endswith("/"):
-            yield from _keys_in(folder / name, prefix + name)
+            yield from _keys_in(folder / name, prefix + name, refused)
         else:
             yield prefix + name
 

@@ -157,7 +157,9 @@ class Ledger:
         at_once = REQUESTS_IN_FLIGHT if isinstance(group, RemotePath) else os.cpu_count() or 1
         found = self.each(partial(_problem, group, sizes=sizes), n_threads or at_once)
         changed = [problem for problem in found if problem]
-        return changed + [f"{group / key}: not in the ledger" for key in self._others(keys_in_order(group))]
+        refused: list[OSError] = []
+        others = [f"{group / key}: not in the ledger" for key in self._others(keys_in_order(group, refused.append))]
+        return changed + others + [f"{error.filename}: cannot be listed: {error.strerror}" for error in refused]
 
     def each(self, use: Callable[[Entry], Result], n_threads: int) -> Iterator[Result]:
         """What comes of each file, in their order, by so many threads."""
@@ -184,8 +186,12 @@ class Ledger:
     @cached_property
     def _last_keys(self) -> list[str]:
         """Of each row group."""
-        groups = map(self._metadata.row_group, range(self._metadata.num_row_groups))
-        return [group.column(0).statistics.max for group in groups]
+        return [self._last_key(number) for number in range(self._metadata.num_row_groups)]
+
+    def _last_key(self, number: int) -> str:
+        """Of a row group; one with a key of more than 4 kB has no statistics and is read for it."""
+        said = self._metadata.row_group(number).column(0).statistics
+        return str(said.max) if said is not None and said.has_min_max else _text(self._group(number)[0][-1])
 
     @cached_property
     def _group(self) -> Callable[[int], tuple["pa.Array[Any]", "pa.Array[Any]"]]:

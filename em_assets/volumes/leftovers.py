@@ -10,7 +10,7 @@ from em_assets.remote.path import Object, RemotePath
 from em_assets.volumes.condemned import condemned, is_condemned
 from em_assets.volumes.folders import Folder
 from em_assets.volumes.staging import PREFIX, left_alone, maybe_in_use_elsewhere, sweep
-from em_assets.volumes.store import COMMITS, GENERATIONS, committed_generations, repeat_last_commit
+from em_assets.volumes.store import COMMITS, GENERATIONS, committed_generations, has_commits, repeat_last_commit
 
 Leftover = tuple[Folder, int]
 """Where it is, and the bytes that it takes."""
@@ -97,7 +97,7 @@ def _removed_unless_used(folder: RemotePath, generation: str, keys: list[str], o
     if any(objects.get(f"{generation}/{key}") != found for key, found in now.items()):
         return False  # somebody has begun to write it anew
     document = folder / GENERATIONS / f"{generation}.json"
-    if not condemned(document, lambda: repeat_last_commit(folder, unless=generation)):
+    if not condemned(document, lambda: has_commits(folder), lambda: repeat_last_commit(folder, unless=generation)):
         return False
     folder.remove(keys)
     return True

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import SpooledTemporaryFile, gettempdir
 from typing import IO, TYPE_CHECKING, Any
 
-from em_assets.errors import StoreError
+from em_assets.errors import NoScratchRoomError, StoreError
 from em_assets.volumes.folders import READ_BYTES, Folder, pieces_of
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class ParquetBytes:
 
         Raises
         ------
-        StoreError
+        NoScratchRoomError
             The folder for temporary files (`TMPDIR`) has no room.
         """
         import pyarrow.parquet as pq
@@ -60,6 +60,8 @@ class ParquetBytes:
         ------
         StoreError
             It is not there, or has other bytes.
+        NoScratchRoomError
+            It is a large one of a bucket, and the folder for temporary files (`TMPDIR`) has no room for it.
         """
         try:
             found = _at(path)
@@ -88,8 +90,9 @@ def scratch_errors(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreError(
-            f"{gettempdir()}: no room for {what} while it is written ({error.strerror}); name another folder in TMPDIR"
+        raise NoScratchRoomError(
+            f"{gettempdir()}: no room for {what} while it is written or read ({error.strerror}); "
+            "name another folder in TMPDIR"
         ) from error
 
 
@@ -99,7 +102,9 @@ def _at(path: Folder) -> ParquetBytes:
             return _of_file(file)
     with SpooledTemporaryFile(HELD_BYTES) as copy:
         for piece in pieces_of(path):
-            copy.write(piece)
+            with scratch_errors(path.name):  # which is no damage: whoever takes it for one writes the volume anew
+                copy.write(piece)
+                copy.flush()
         return _of_file(copy)
 
 

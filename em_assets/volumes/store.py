@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
-from em_assets.errors import StoreError
+from em_assets.errors import NoScratchRoomError, StoreError
 from em_assets.model import Frozen
 from em_assets.remote.path import RemotePath
 from em_assets.volumes import ngff
@@ -216,6 +216,11 @@ def committed_generations(folder: Folder) -> set[str]:
     return {_read_document(path, Commit).generation for path in paths}
 
 
+def has_commits(folder: Folder) -> bool:
+    """Whether a generation ever was the volume."""
+    return bool(_commit_numbers(folder))
+
+
 def repeat_last_commit(folder: Folder, unless: str) -> bool:
     """Commit once more what is the volume, so that the number is taken; False where a generation has a commit.
 
@@ -391,6 +396,8 @@ def _is_whole(folder: Folder, group: Folder, made: Generation) -> bool:
     """Whether every file of the ledger is there with its size: one look at each, none is read."""
     try:
         ledger = Ledger.read(_ledger_path(folder, made.generation), made.ledger_blake3)
+    except NoScratchRoomError:
+        raise  # of the ledger that says nothing
     except StoreError:
         return False
     return ledger.first_problem(group) is None

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import pytest
-from stalling_server import PATIENCE_S, stalling
+from stalling_server import PATIENCE_S, StallingServer, stalling
 
 from em_assets.formats.volume import SourceVolume
 from em_assets.remote.path import RemotePath, remote_path
@@ -107,6 +108,44 @@ def test_a_writer_that_stalls_for_days_commits_nothing_that_was_collected(
     assert {committed.commit.generation for _, committed, _ in done} == {"bbbb-2"}
 
 
+def test_two_collectors_and_a_writer_that_all_stall(left: Callable[[str], RemotePath], write: Write) -> None:
+    """The writer is about to commit; one collector stalls anywhere; another has listed the commits; the writer commits.
+
+    What the second one finds may be the condemnation of the first, which the commit was too fast for.
+    """
+    writers: list[tuple[StallingServer, Future[CommittedVolume]]] = []
+    with ThreadPoolExecutor(2) as executor, ExitStack() as stack:
+
+        def held(folder: RemotePath, word: str, use: Callable[[RemotePath], Any]) -> tuple[StallingServer, Future[Any]]:
+            assert folder.endpoint
+            server = stack.enter_context(stalling(folder.endpoint, 0, (word,)))
+            future = executor.submit(use, replace(folder, endpoint=server.url))
+            future.add_done_callback(lambda _: server.is_held.set())
+            assert server.is_held.wait(PATIENCE_S)
+            return server, future
+
+        def finished() -> RemotePath:
+            folder = left("finished")
+            writers.append(held(folder, "commits/000002", lambda same: commit_volume(same, "bbbb", write)))
+            return folder
+
+        def committed_and_collected(folder: RemotePath) -> CommittedVolume:
+            collector = held(folder, "generations/bbbb.json", collect)
+            found = []
+            for server, future in (writers[-1], collector):
+                server.go_on.set()
+                found.append(future.result(PATIENCE_S))
+            return replace(found[0], folder=folder)
+
+        done = stalled_at_each(finished, collect, committed_and_collected)
+        writers[-1][0].go_on.set()
+        writers[-1][1].result(PATIENCE_S)  # whom no stalling collector met
+    assert len(done) > 8
+    assert {committed.commit.generation for _, _, committed in done} == {"bbbb", "bbbb-2"}
+    for folder, _, committed in done:
+        check_whole(folder, committed)
+
+
 def test_what_was_collected_is_written_under_the_next_name_and_found_again(
     left: Callable[[str], RemotePath], write: Write
 ) -> None:
@@ -145,7 +184,30 @@ def test_of_a_document_and_a_condemnation_one_wins(left: Callable[[str], RemoteP
     assert claimed(document, b"ours", is_committed=lambda: False)
     assert claimed(document, b"ours", is_committed=lambda: False)  # its answer was lost, and it is sent again
     assert not claimed(document, b"others", is_committed=lambda: False)
-    assert not condemned(document, repeat_last_commit=lambda: False)
+    assert not condemned(document, has_commits=lambda: True, repeat_last_commit=lambda: False)
     assert document.read_bytes() == b"ours"
-    assert condemned(document, repeat_last_commit=lambda: True)
+    assert condemned(document, has_commits=lambda: True, repeat_last_commit=lambda: True)
     assert not claimed(document, b"ours", is_committed=lambda: False)
+
+
+def test_a_condemnation_that_is_found_proves_no_more_than_ones_own(left: Callable[[str], RemotePath]) -> None:
+    """Who put it may not have taken the next commit's number yet; where there is no commit, nobody had a document."""
+    document = left("begun") / "generations/cccc.json"
+    document.put(CONDEMNED)
+    assert not condemned(document, has_commits=lambda: True, repeat_last_commit=lambda: False)
+    assert condemned(document, has_commits=lambda: True, repeat_last_commit=lambda: True)
+    assert condemned(document, has_commits=lambda: False, repeat_last_commit=lambda: False)
+
+
+def test_a_document_is_not_touched_where_no_commit_can_be_repeated(left: Callable[[str], RemotePath]) -> None:
+    """It would have to be put back, which may be late: another collector has removed by then what it names."""
+    document = left("begun") / "generations/cccc.json"
+    document.put(b"ours")
+    seen: list[bytes] = []
+
+    def repeat() -> bool:
+        seen.append(document.read_bytes())
+        return False
+
+    assert not condemned(document, has_commits=lambda: False, repeat_last_commit=repeat)
+    assert (seen, document.read_bytes()) == ([], b"ours")

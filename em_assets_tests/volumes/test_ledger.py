@@ -1,11 +1,14 @@
 """Ledgers of many files: the bytes that they always had, a small part of them in memory at a time."""
 
 import json
+import os
 import random
 import subprocess
 import sys
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,6 +20,7 @@ from em_assets.volumes.ledger import RUN_ENTRIES, Entries, Entry, Ledger, digest
 from em_assets.volumes.parquet import HELD_BYTES, ROW_GROUP_ROWS, ParquetBytes
 
 N_ENTRIES = RUN_ENTRIES + 2 * ROW_GROUP_ROWS + 7
+NOBODY = 65534
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "ledgers.py"
 
 
@@ -63,6 +67,13 @@ def test_a_key_is_looked_up_in_its_row_group(ledger: Ledger) -> None:
     assert [ledger.size_of(key) for key in ("", "s0", "s0/0/0/", "s0/0/0/00", "zarr.json")] == [None] * 5
 
 
+def test_a_key_of_any_length_is_looked_up() -> None:
+    """Of one of more than 4 kB Parquet keeps no statistics."""
+    keys = ["a", "b" * 5000, "c"]
+    found = Ledger.of(Entry(key, number, f"{number:064x}") for number, key in enumerate(keys))
+    assert [found.size_of(key) for key in (*keys, "b", "d")] == [0, 1, 2, None, None]
+
+
 def test_a_file_that_is_too_large_to_be_held_is_read_from_the_disk_and_proved(tmp_path: Path) -> None:
     """Digests cannot be packed, so that a million of them are such a file."""
     numbers = random.Random(5)
@@ -93,6 +104,39 @@ def test_what_is_more_than_the_ledger_names_is_found_between_any_names(tmp_path:
     for more in names:
         known = Ledger.of(Entry(name, 1, digest_of(b"x")) for name in names if name != more)
         assert known.problems(tmp_path) == [f"{tmp_path / more}: not in the ledger"]
+
+
+def test_a_link_to_a_folder_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "group").mkdir()
+    (tmp_path / "group/a").write_bytes(b"x")
+    (tmp_path / "group/link").symlink_to(tmp_path)
+    (tmp_path / "group/other").symlink_to("a")
+    assert list(keys_in_order(tmp_path / "group")) == ["a", "other"]
+
+
+@pytest.fixture
+def unlisted() -> Iterator[Path]:
+    """A folder with `locked`, which nobody but the system's administrator may list, as seen by somebody else."""
+    account = os.geteuid()
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "a").write_bytes(b"x")
+        (folder / "locked").mkdir(mode=0o700 if account == 0 else 0)
+        if account == 0:
+            os.seteuid(NOBODY)
+        yield folder
+        os.seteuid(account)
+        (folder / "locked").chmod(0o700)
+
+
+def test_a_folder_that_nobody_may_list_is_a_finding(unlisted: Path) -> None:
+    """It was a traceback."""
+    known = Ledger.of([Entry("a", 1, digest_of(b"x")), Entry("locked/b", 1, digest_of(b"x"))])
+    assert known.problems(unlisted) == [
+        f"{unlisted / 'locked/b'}: cannot be read: Permission denied",
+        f"{unlisted / 'locked'}: cannot be listed: Permission denied",
+    ]
 
 
 def test_memory_does_not_grow_with_the_ledger(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The same promises as on a disk, kept by a real S3 server: one commit, every byte proved, no loss read as zeros."""
 
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -10,9 +11,10 @@ import numpy as np
 import pytest
 
 from em_assets import open_volume
-from em_assets.errors import StoreError
+from em_assets.errors import NoScratchRoomError, StoreError
 from em_assets.formats.volume import SourceVolume
 from em_assets.remote.path import RemotePath, remote_path
+from em_assets.volumes import parquet
 from em_assets.volumes.folders import Folder
 from em_assets.volumes.leftovers import _removed_unless_used, collect_generations
 from em_assets.volumes.pyramid import WrittenVolume, write_pyramid
@@ -204,3 +206,17 @@ def test_a_leftover_that_is_committed_while_it_is_collected_ends_whole(
     assert committed.result().commit.generation == "aaaa"
     assert {path for path, _ in collected.result()} <= {folder / "aaaa"}
     assert validate_volume(folder) == []
+
+
+def test_no_room_for_a_copy_of_a_large_ledger_is_no_damage(
+    bucket: RemotePath, tmp_path: Path, writing: Callable[..., Write], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was taken for a ledger that cannot be read, and a healthy volume was written anew."""
+    made = commit_volume(bucket / "em", "aaaa", writing())
+    monkeypatch.setattr(parquet, "HELD_BYTES", 1000)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "full"))
+    with pytest.raises(NoScratchRoomError, match=r"full: no room for aaaa\.ledger\.parquet .*TMPDIR"):
+        commit_volume(made.folder, "aaaa", fails)
+    (tmp_path / "full").mkdir()
+    assert not commit_volume(made.folder, "aaaa", fails).is_new
+    assert validate_volume(made.folder) == []
