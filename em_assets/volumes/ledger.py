@@ -186,8 +186,12 @@ class Ledger:
     @cached_property
     def _last_keys(self) -> list[str]:
         """Of each row group."""
-        groups = map(self._metadata.row_group, range(self._metadata.num_row_groups))
-        return [group.column(0).statistics.max for group in groups]
+        return [self._last_key(number) for number in range(self._metadata.num_row_groups)]
+
+    def _last_key(self, number: int) -> str:
+        """Of a row group; one with a key of more than 4 kB has no statistics and is read for it."""
+        said = self._metadata.row_group(number).column(0).statistics
+        return str(said.max) if said is not None and said.has_min_max else _text(self._group(number)[0][-1])
 
     @cached_property
     def _group(self) -> Callable[[int], tuple["pa.Array[Any]", "pa.Array[Any]"]]:

@@ -67,6 +67,13 @@ def test_a_key_is_looked_up_in_its_row_group(ledger: Ledger) -> None:
     assert [ledger.size_of(key) for key in ("", "s0", "s0/0/0/", "s0/0/0/00", "zarr.json")] == [None] * 5
 
 
+def test_a_key_of_any_length_is_looked_up() -> None:
+    """Where the last one of a row group has more than 4 kB, Parquet keeps no statistics."""
+    keys = ["a", "b", "c" * 5000]
+    found = Ledger.of(Entry(key, number, f"{number:064x}") for number, key in enumerate(keys))
+    assert [found.size_of(key) for key in (*keys, "c", "d")] == [0, 1, 2, None, None]
+
+
 def test_a_file_that_is_too_large_to_be_held_is_read_from_the_disk_and_proved(tmp_path: Path) -> None:
     """Digests cannot be packed, so that a million of them are such a file."""
     numbers = random.Random(5)
