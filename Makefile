@@ -46,7 +46,7 @@ ui: .venv/.runtime ## Dagster's UI on the same home and store: make ui [ORIGIN=p
 	$(BIN)/dagster dev -w workspace.yaml
 
 test: .venv/.dev lint types ## lint, types and every test that needs no network
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # An environment of its own: torch is as large as all the rest. It sees the packages of .venv, and adds torch to them.
 .venv-torch/.torch: .venv/.dev
