@@ -55,7 +55,7 @@ def fetch_datasets(
     if is_json:
         print_json({"runs": [_run_row(outcome) for outcome in outcomes], "datasets": described})
     else:
-        _show(outcomes, described, settings)
+        _show(outcomes, described, settings, is_locked=locked)
     return 1 if any(outcome.is_failed for outcome in outcomes) or not is_catalogued else 0
 
 
@@ -129,16 +129,19 @@ def _transfer(progress: Progress) -> str:
     return f"{escape(shown_url(progress.what))}, {progress.done_files} of {progress.n_files} files"
 
 
-def _show(outcomes: Sequence["RunOutcome"], described: Sequence[dict[str, Any]], settings: Settings) -> None:
+def _show(
+    outcomes: Sequence["RunOutcome"], described: Sequence[dict[str, Any]], settings: Settings, *, is_locked: bool
+) -> None:
     show_rows([_check_row(check) for outcome in outcomes for check in outcome.checks], title="Checks")
     show_rows(volume_rows(described), title="Catalog")
     failed = [outcome for outcome in outcomes if outcome.is_failed]
     for outcome in failed:
         sys.stdout.write(f"FAILED {outcome.dataset}: {outcome.error or 'a blocking check failed'}\n")
-    sys.stdout.write(f"{_fetched_in_words(outcomes)}\nStore: {settings.address} (origin: {settings.origin})\n")
+    fetched = _fetched_in_words(outcomes, is_locked=is_locked)
+    sys.stdout.write(f"{fetched}\nStore: {settings.address} (origin: {settings.origin})\n")
 
 
-def _fetched_in_words(outcomes: Sequence["RunOutcome"]) -> str:
+def _fetched_in_words(outcomes: Sequence["RunOutcome"], *, is_locked: bool) -> str:
     files = sum(outcome.fetched_files for outcome in outcomes)
     kept = sum(outcome.kept_files for outcome in outcomes)
     otherwise = [
@@ -149,8 +152,12 @@ def _fetched_in_words(outcomes: Sequence["RunOutcome"]) -> str:
         )
         if count
     ]
+    n_failed = sum(outcome.is_failed for outcome in outcomes)
+    if not files and not otherwise and n_failed:
+        return f"Nothing fetched: {n_failed} of {len(outcomes)} datasets failed; {kept} files were held already."
     if not files and not otherwise:
-        return f"Nothing fetched: all {kept} files were held already and their sources are unchanged."
+        unchanged = "are what the lock names" if is_locked else "their sources are unchanged"  # which nobody has asked
+        return f"Nothing fetched: all {kept} files were held already and {unchanged}."
     fetched = f"Fetched {files} files, {size(sum(outcome.fetched_bytes for outcome in outcomes))}"
     return f"{', '.join([fetched, *otherwise])}; {kept} were held already."
 

@@ -70,6 +70,20 @@ def test_fetch_adopts_what_came_by_disk_under_a_colleagues_lock(
     assert (checks["raw_files_complete"], checks["source_is_newest"]) == ("passed", "passed")
 
 
+def test_fetch_says_what_became_of_the_files_and_no_more(
+    environment: Mapping[str, str], fetched: Path, tmp_path: Path
+) -> None:
+    def last_words(*options: str) -> str:
+        command = [Path(sys.executable).parent / "em-assets", "fetch", "mine", *options]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        return next(line for line in done.stdout.splitlines() if line.startswith("Nothing fetched"))
+
+    (tmp_path / "mirror/a.org/data/small.tif").unlink()
+    held = last_words("--locked")
+    assert held == "Nothing fetched: all 1 files were held already and are what the lock names."
+    assert last_words() == "Nothing fetched: 1 of 1 datasets failed; 0 files were held already."
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [

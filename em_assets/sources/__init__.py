@@ -6,11 +6,11 @@ A kind is a module with these names::
     fetch(job)                                 what is not held yet; rows of everything that the source holds
 """
 
+import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -161,67 +161,48 @@ def acquire(
     raw_dir.mkdir(parents=True, exist_ok=True)
     with FileLock(raw_dir / ".lock"):
         cutout.sweep(raw_dir / FILES)
-        lock = read_lock(raw_dir) if locked else ()
-        if locked:
-            observation = _locked(sources, lock, origin, patience, raw_dir)
-        else:
+        lock = read_lock(raw_dir) if locked else None
+        if lock is None:
             observation = observe(sources, origin, patience=patience)
+        else:
+            observation = _locked(sources, lock, origin, patience, raw_dir)
         manifest = read_manifest(raw_dir) or ()
         gone = no_longer_listed(manifest, sources, source_prefixes(sources), observation.files)
         if gone.unasked and not accept_gone and not locked:
             raise SourceMissingError(_shrunken(gone.unasked, manifest, raw_dir))
         if _is_dropped(raw_dir, made_of, observation):
-            if locked:
+            if lock is not None:
                 refuse_different(differences(lock, {row.path: row for row in manifest}), raw_dir)
             log(f"{len(manifest)} files unchanged: what they held was written and proved, and their bytes were dropped")
             return Acquired(manifest, 0, len(manifest), 0, observation.fingerprint)
-        demanded = {row.path: row.sha256 for row in lock}
+        demanded = {row.path: row.sha256 for row in lock or ()}
         taken = adoption(adopt_from, origin, patience, demanded) if adopt_from else None
         journal = Journal(raw_dir)
         got = _Got(journal, {row.path: row for row in (*manifest, *journal.read())})
-        rows: list[RawFile] = []
-        for index, (source, prefix) in enumerate(zip(sources, source_prefixes(sources), strict=True)):
-            job = Job(
-                source=source,
-                index=index,
-                prefix=prefix,
-                remotes=tuple(remote for at, remote in observation.files if at == index),
-                held=got.held,
-                files_dir=raw_dir / FILES,
-                quarantine=quarantine or raw_dir.parent.parent / "quarantine" / raw_dir.name,
-                origin=origin,
-                patience=patience,
-                log=log,
-                keep=got.keep,
-                locked=demanded,
-            )
-            with differences_named(raw_dir) if locked else nullcontext():
-                rows += _of_one_source(job, taken, got)
-        if locked:
+        job_of = functools.partial(  # `partial` is a module of this folder
+            Job,
+            held=got.held,
+            files_dir=raw_dir / FILES,
+            quarantine=quarantine or raw_dir.parent.parent / "quarantine" / raw_dir.name,
+            origin=origin,
+            patience=patience,
+            log=log,
+            keep=got.keep,
+            locked=demanded,
+        )
+        with nullcontext() if lock is None else differences_named(raw_dir):
+            rows = [row for job in _jobs(sources, observation, job_of) for row in _of_one_source(job, taken, got)]
+        if lock is not None:
             refuse_different(differences(lock, {row.path: row for row in rows}), raw_dir)
             rows = with_validators(rows, lock)
         gone = gone.but(rows)
         set_aside(gone, raw_dir, log)
         (raw_dir / DROPPED).unlink(missing_ok=True)  # not before: a fetch that fails leaves them dropped
-        if tuple(rows) != manifest or read_fingerprint(raw_dir) != observation.fingerprint:
-            write_manifest(raw_dir, rows, observation.fingerprint)
-        if not locked:
-            write_lock(raw_dir, rows, observation.fingerprint)
+        _write_held(raw_dir, rows, manifest, observation.fingerprint, is_locked=locked)
         forget(gone, raw_dir)
         journal.remove()
         _sweep_partials(raw_dir / FILES)
-    n_kept = len(rows) - len(got.fetched) - len(got.adopted) - len(got.referenced)
-    otherwise = [f"{len(them)} {how}" for how, them in got.otherwise.items() if them]
-    log(", ".join([f"{len(got.fetched)} files fetched", *otherwise, f"{n_kept} kept"]))
-    return Acquired(
-        tuple(rows),
-        len(got.fetched),
-        n_kept,
-        sum(row.size_bytes for row in got.fetched),
-        observation.fingerprint,
-        adopted=len(got.adopted),
-        referenced=len(got.referenced),
-    )
+    return got.acquired(tuple(rows), observation.fingerprint, log)
 
 
 def _observing(
@@ -262,6 +243,28 @@ class _Got:
         self._journal.add(row)
         self.arriving.append(row)
 
+    def acquired(self, rows: tuple[RawFile, ...], fingerprint: str, log: Callable[[str], None]) -> Acquired:
+        """All that is held in the end, counted by its way; a line says so."""
+        n_kept = len(rows) - len(self.fetched) - len(self.adopted) - len(self.referenced)
+        otherwise = [f"{len(them)} {how}" for how, them in self.otherwise.items() if them]
+        log(", ".join([f"{len(self.fetched)} files fetched", *otherwise, f"{n_kept} kept"]))
+        return Acquired(
+            rows,
+            len(self.fetched),
+            n_kept,
+            sum(row.size_bytes for row in self.fetched),
+            fingerprint,
+            adopted=len(self.adopted),
+            referenced=len(self.referenced),
+        )
+
+
+def _jobs(sources: Sequence[Source], observation: Observation, job_of: Callable[..., Job]) -> Iterator[Job]:
+    """What is to be fetched of each source; `job_of` knows what is the same for all."""
+    for index, (source, prefix) in enumerate(zip(sources, source_prefixes(sources), strict=True)):
+        remotes = tuple(remote for at, remote in observation.files if at == index)
+        yield job_of(source=source, index=index, prefix=prefix, remotes=remotes)
+
 
 def _of_one_source(job: Job, taken: Adoption | None, got: _Got) -> tuple[RawFile, ...]:
     if in_place.is_in_place(job.source):
@@ -272,6 +275,16 @@ def _of_one_source(job: Job, taken: Adoption | None, got: _Got) -> tuple[RawFile
         got.held |= {row.path: row for row in adopt(taken, job)}
     got.arriving = got.fetched
     return SOURCES[job.source.kind].fetch(job)
+
+
+def _write_held(
+    raw_dir: Path, rows: Sequence[RawFile], before: Sequence[RawFile], fingerprint: str, *, is_locked: bool
+) -> None:
+    """Bring manifest and lock file up to date; who was held to the lock leaves it as it is."""
+    if tuple(rows) != tuple(before) or read_fingerprint(raw_dir) != fingerprint:
+        write_manifest(raw_dir, rows, fingerprint)
+    if not is_locked:
+        write_lock(raw_dir, rows, fingerprint)
 
 
 def _is_dropped(raw_dir: Path, made_of: str | None, observation: Observation) -> bool:
@@ -300,7 +313,7 @@ def _prefix(index: int, source: Source, is_only: bool) -> str:
 
 def _asked_once(origin: Origin) -> Origin:
     """Keep each endpoint for as long as one observation or acquisition takes: asking may start or refresh a server."""
-    return replace(origin, endpoints=cache(origin.endpoints)) if origin.endpoints else origin
+    return replace(origin, endpoints=functools.cache(origin.endpoints)) if origin.endpoints else origin
 
 
 def _shrunken(gone: Sequence[RawFile], manifest: Sequence[RawFile], raw_dir: Path) -> str:

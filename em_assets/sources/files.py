@@ -230,9 +230,12 @@ class _Fetching:
     def _carefully(self, wish: Wish) -> Fetched:
         """The file from where it is listed; one that a lock demands from the first of its addresses that has it."""
         refusals: list[SourceError] = []
-        for url in sorted(self._addresses(wish.remote), key=lambda url: _server(url) in self._silent):
+        urls = sorted(self._addresses(wish.remote), key=lambda url: _server(url) in self._silent)
+        # One after the other they end in the time that one has, as listings do.
+        patience = replace(self._job.patience, no_news_s=self._job.patience.no_news_s / len(urls))
+        for url in urls:
             try:
-                return self._from(url, wish)
+                return self._from(url, wish, patience)
             except (SourceMissingError, SourceUnreachableError) as error:
                 if self.ended.is_set():
                     raise
@@ -253,14 +256,14 @@ class _Fetching:
         name, urls = remote.path.removeprefix(job.prefix), (job.source.url, *job.source.fallback_urls)
         return tuple(dict.fromkeys([remote.url, *(addresses(url, name)[0] for url in urls)]))
 
-    def _from(self, url: str, wish: Wish) -> Fetched:
+    def _from(self, url: str, wish: Wish, patience: Patience) -> Fetched:
         job, held, host = self._job, self._job.held.get(wish.remote.path), self._host(url)
         with host.line():
             return fetch_file(
                 wish.remote.model_copy(update={"url": url}),
                 wish.dest,
                 job.origin,
-                patience=job.patience,
+                patience=patience,
                 demand=wish.demand,
                 quarantine=job.quarantine,
                 on_bytes=self._count,
