@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 
 from em_assets.formats import open_path
 from em_assets.volumes.downsample import halve_into, halve_mean
-from em_assets.volumes.statistics import moments
+from em_assets.volumes.encoding import gather
+from em_assets.volumes.statistics import moments_of
 
 LIMITS = "limits"
 CHUNK = 64
+ROW = 8
+"""Chunks that are gathered, and counted, by one call."""
 DEPTH = 128
 LEVELS = 8 / 7
 """Voxels of all levels over those of the first, each being an eighth of the one before."""
@@ -53,8 +56,9 @@ def _stages(
         for y in range(0, slab.shape[1], CHUNK)
         for x in range(0, slab.shape[2], CHUNK)
     ]
-    parts = [corners[i::16] for i in range(16)]
-    chunks = [[_chunk(slab, corner) for corner in part] for part in parts]
+    rows = [corners[i : i + ROW] for i in range(0, len(corners), ROW)]
+    parts = [[corner for row in rows[i::16] for corner in row] for i in range(16)]
+    chunks = [np.stack([_chunk(slab, corner) for corner in part]) for part in parts]
     packed = [[bytes(zstd_encode(chunk, 1)) for chunk in part] for part in chunks]
     halved = np.zeros([n // 2 for n in slab.shape], np.uint8)
 
@@ -64,7 +68,7 @@ def _stages(
     return [
         ("read", 1, lambda: volume.levels[0].read_into((start, 0, 0), slab)),
         ("gather", LEVELS, each(lambda part: _gather(slab, part), parts)),
-        ("statistics", 1, each(lambda part: [moments(chunk) for chunk in part], chunks)),
+        ("statistics", 1, each(lambda part: [moments_of(part[i : i + ROW]) for i in range(0, len(part), ROW)], chunks)),
         ("mean", LEVELS, lambda: halve_into(halved, slab, (2, 2, 2), halve_mean, executor)),
         ("zstd", LEVELS, each(_encode, chunks)),
         ("digest", LEVELS, each(lambda part: [blake3().update(data) for data in part], packed)),
@@ -77,9 +81,9 @@ def _chunk(slab: NDArray[Any], corner: tuple[int, int, int]) -> NDArray[Any]:
 
 
 def _gather(slab: NDArray[Any], corners: Pieces) -> None:
-    buffer = np.empty((CHUNK,) * 3, np.uint8)
-    for corner in corners:
-        np.copyto(buffer, slab[tuple(slice(first, first + CHUNK) for first in corner)])
+    buffer = np.empty((ROW, CHUNK, CHUNK, CHUNK), np.uint8)
+    for z, y, x in corners[::ROW]:
+        gather(buffer, slab[z : z + CHUNK, y : y + CHUNK, x : x + CHUNK * ROW])
 
 
 def _encode(chunks: Pieces) -> None:

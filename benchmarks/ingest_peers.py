@@ -25,7 +25,14 @@ def em_assets(job):
     from em_assets.formats import open_path
     from em_assets.volumes.pyramid import write_pyramid
 
-    for name in ("blake3", "google_crc32c", "tensorstore", "em_assets.formats.dm", "em_assets.formats.ome_zarr"):
+    for name in (
+        "blake3",
+        "google_crc32c",
+        "simsimd",
+        "tensorstore",
+        "em_assets.formats.dm",
+        "em_assets.formats.ome_zarr",
+    ):
         import_module(name)
     imagecodecs.zstd_encode(b"", 1)
     voxel_size = tuple(job["voxel_size_zyx_nm"])

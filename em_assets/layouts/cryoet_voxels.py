@@ -15,7 +15,7 @@ from em_assets.formats.volume import SourceLevel, SourceVolume
 from em_assets.layouts.cryoet_mrc import mrc_dtype, write_mrc
 from em_assets.model import ZYX, Content, FloatZYX
 from em_assets.volumes.codec import codec_of
-from em_assets.volumes.encoding import ignore_chunk
+from em_assets.volumes.encoding import ignore_chunks
 from em_assets.volumes.levels import Grid, Level, plan_tile
 from em_assets.volumes.pyramid import Plan, write_tiles
 from em_assets.volumes.room import check_room
@@ -82,7 +82,7 @@ def write_zarr(voxels: Voxels, folder: Path) -> list[ZYX]:
     check_room(folder.parent, source, levels, grid, codec)
     tile = plan_tile(levels, grid, dtype.itemsize, TILE_BYTES)
     plan = Plan("0.4", voxels.content, dtype, levels, grid, tile, TILE_BYTES, codec)
-    write_tiles(source, plan, FolderSink(folder), ignore_chunk)
+    write_tiles(source, plan, FolderSink(folder), ignore_chunks)
     for level in levels:
         _write_json(folder / level.path / ".zarray", _array(level, grid, dtype, codec.zarr_v2(dtype)))
     _write_json(folder / ".zgroup", {"zarr_format": 2})

@@ -27,7 +27,7 @@ from em_assets.errors import FormatError, StoreError
 from em_assets.formats.volume import SourceVolume
 from em_assets.model import ZYX
 from em_assets.volumes.downsample import Halve, halve_into
-from em_assets.volumes.encoding import LevelWriter, SeeChunk, StoredBytes, ignore_chunk
+from em_assets.volumes.encoding import LevelWriter, SeeChunks, StoredBytes, ignore_chunks
 from em_assets.volumes.ledger import Entries, Entry
 from em_assets.volumes.levels import Level, finer_tiles_in, parts_of, tile_box
 from em_assets.volumes.verbatim import read_verbatim
@@ -59,7 +59,7 @@ class Cascade:
     tile: ZYX
     depths: Sequence[int]
     writers: list[LevelWriter]
-    see: SeeChunk
+    see: SeeChunks
     executor: Executor
     readers: Executor
     is_verbatim: bool
@@ -90,7 +90,7 @@ class Cascade:
             memory, block, stored = self._read(start, shape)
         then(start, block)
         self._finish(level)
-        writer, see = self.writers[level], ignore_chunk if level else self.see
+        writer, see = self.writers[level], ignore_chunks if level else self.see
         regions = [
             self.executor.submit(_written, writer, block, start, region, see, stored)
             for region in writer.regions(start, shape)
@@ -172,7 +172,7 @@ class Cascade:
 
 
 def _written(
-    writer: LevelWriter, block: NDArray[Any], start: ZYX, region: ZYX, see: SeeChunk, stored: StoredBytes
+    writer: LevelWriter, block: NDArray[Any], start: ZYX, region: ZYX, see: SeeChunks, stored: StoredBytes
 ) -> list[Entry]:
     with writing_to(writer.sink):
         return writer.write(block, start, region, see, stored)

@@ -35,10 +35,10 @@ from em_assets.volumes.block_index import BlockIndex
 from em_assets.volumes.cascade import Progress
 from em_assets.volumes.cutting import cut, tasks_of
 from em_assets.volumes.downsample import halve_into, halving
-from em_assets.volumes.encoding import ignore_chunk
+from em_assets.volumes.encoding import ignore_chunks
 from em_assets.volumes.ledger import Entries, Entry
 from em_assets.volumes.levels import Level, finer_tiles_in, tile_box
-from em_assets.volumes.pyramid import WRITER_FORMAT, Plan, WriteLevels, count_chunk, write_tiles
+from em_assets.volumes.pyramid import WRITER_FORMAT, Plan, WriteLevels, count_chunks, write_tiles
 from em_assets.volumes.sinks import Sink, shared_by_machines
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _write_levels(
         parts = collected.each(_results(client, address, work, tasks_of(plan, level)))
         if above:
             source = _read_from(parts, volume, plan, level)
-            collected.entries += write_tiles(source, replace(plan, levels=above), shared, ignore_chunk)
+            collected.entries += write_tiles(source, replace(plan, levels=above), shared, ignore_chunks)
         else:
             deque(parts, maxlen=0)
         return collected.entries
@@ -216,7 +216,7 @@ def _written(work: _Work, volume: SourceVolume, tile: ZYX) -> Part:
         if work.coarser:
             halved.append(_halved(block, work.coarser.step_zyx, plan))
 
-    entries = write_tiles(volume, plan, work.sink, partial(count_chunk, index), tiles=[tile], use=use, n_threads=1)
+    entries = write_tiles(volume, plan, work.sink, partial(count_chunks, index), tiles=[tile], use=use, n_threads=1)
     return Part(list(entries), index, np.concatenate(halved) if halved else None)
 
 

@@ -7,88 +7,119 @@ took half as long as compressing.
 
 import fcntl
 import os
-import threading
 from array import array
 from collections.abc import Iterable
+from concurrent.futures import Future, wait
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from em_assets.volumes.direct import ALIGNED_BYTES, LEAST_BYTES, aligned, is_refusal, turn_direct, turn_plain
+from em_assets.volumes.direct import ALIGNED_BYTES, LEAST_BYTES, is_refusal, turn_direct, turn_plain, write_all
+from em_assets.volumes.writing_behind import BUFFER_BYTES, Buffer, give_back, take_buffer, write_behind
 
 Piece = bytes | memoryview
 """Part of a file; used up before the next one is asked for, so that a buffer can be used again."""
 
-BUFFER_BYTES = 2 << 20
-"""Gathered by each thread before it writes."""
-
 _GET_FLAGS, _SET_FLAGS, _TOP_FOLDER = 0x80086601, 0x40086602, 0x20000
 """FS_IOC_GETFLAGS, FS_IOC_SETFLAGS and FS_TOPDIR_FL of <linux/fs.h>: `chattr +T`."""
-
-_memory = threading.local()
 
 
 class NewFile:
     """A file that was not there and grows piece by piece; its folder is made where it is not there either.
 
+    One thread at a time uses it. Others write full buffers meanwhile: what goes wrong there is raised by a later call,
+    `finish` being the last.
+
     Raises
     ------
     OSError
-        It is there, or cannot be written; from every method.
+        It is there, or cannot be written; from every method but `close`.
     """
 
     def __init__(self, path: Path) -> None:
         self._descriptor = _created(path)
         self._rest = b""
         self._is_direct: bool | None = None
+        self._n_sent = 0
+        self._under_way: list[Future[None]] = []
         self.size_bytes = 0
 
     def append(self, pieces: Iterable[Piece]) -> None:
         """Write pieces at the end; the last bytes may be held until more come, or the file is finished."""
-        buffer, n_held = _thread_buffer(), len(self._rest)
-        buffer[:n_held] = np.frombuffer(self._rest, np.uint8)
-        for piece in pieces:
-            left = np.frombuffer(piece, np.uint8)
-            self.size_bytes += left.size
-            while left.size:
-                taken = min(left.size, BUFFER_BYTES - n_held)
-                buffer[n_held : n_held + taken] = left[:taken]
-                n_held, left = n_held + taken, left[taken:]
-                if n_held == BUFFER_BYTES:
-                    self._write(buffer.data)
-                    n_held = 0
-        whole = n_held - n_held % ALIGNED_BYTES if self._is_direct is not None or n_held >= LEAST_BYTES else 0
-        self._write(buffer[:whole].data)
-        self._rest = buffer[whole:n_held].tobytes()
+        buffer, n_held = take_buffer(), len(self._rest)
+        ours: Buffer | None = buffer
+        try:
+            buffer[:n_held] = np.frombuffer(self._rest, np.uint8)
+            for piece in pieces:
+                left = np.frombuffer(piece, np.uint8)
+                self.size_bytes += left.size
+                while left.size:
+                    taken = min(left.size, BUFFER_BYTES - n_held)
+                    buffer[n_held : n_held + taken] = left[:taken]
+                    n_held, left = n_held + taken, left[taken:]
+                    if n_held == BUFFER_BYTES:
+                        self._raise_what_failed()
+                        ours = None
+                        self._send(buffer, n_held)
+                        ours = buffer = take_buffer()
+                        n_held = 0
+            whole = n_held - n_held % ALIGNED_BYTES if self._n_sent or n_held >= LEAST_BYTES else 0
+            self._rest = buffer[whole:n_held].tobytes()
+            ours = None
+            self._send(buffer, whole)
+        finally:
+            if ours is not None:
+                give_back(ours)
 
     def finish(self) -> None:
         """Write what is still held, and close it."""
+        wait(self._under_way)
+        self._raise_what_failed()
         if self._is_direct:
             self._through_the_cache()
-        _write_all(self._descriptor, memoryview(self._rest))
+        write_all(self._descriptor, memoryview(self._rest), self._n_sent)
         self.close()
 
     def close(self) -> None:
         """Close it as it is, if that has not been done."""
+        wait(self._under_way)  # the descriptor's number may be another file's soon
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def _write(self, held: memoryview) -> None:
-        """Write whole blocks."""
-        if held and self._is_direct is None:
+    def _send(self, buffer: Buffer, n_bytes: int) -> None:
+        """Have whole blocks of a buffer written, which is not the caller's any more."""
+        if n_bytes and self._is_direct is None:
             self._is_direct = turn_direct(self._descriptor)
+        place = self._n_sent
+        self._n_sent += n_bytes
+        if place or n_bytes == BUFFER_BYTES:
+            self._under_way.append(write_behind(partial(self._write, n_bytes, place), buffer))
+            return
+        try:  # a small file: another thread would be waited for at once
+            self._write(n_bytes, place, buffer)
+        finally:
+            give_back(buffer)
+
+    def _write(self, n_bytes: int, place: int, buffer: Buffer) -> None:
+        held = buffer[:n_bytes].data
         while held:
+            was_direct = self._is_direct
             try:
-                held = held[os.write(self._descriptor, held) :]
+                n_written = os.pwrite(self._descriptor, held, place)
             except OSError as error:
                 # Some file systems take the flag and then refuse, or ask for larger blocks.
-                if not self._is_direct or not is_refusal(error):
+                if not was_direct or not is_refusal(error):
                     raise
                 self._through_the_cache()
+            else:
+                held, place = held[n_written:], place + n_written
+
+    def _raise_what_failed(self) -> None:
+        while self._under_way and self._under_way[0].done():
+            self._under_way.pop(0).result()
 
     def _through_the_cache(self) -> None:
         turn_plain(self._descriptor)
@@ -120,16 +151,3 @@ def _created(path: Path) -> int:
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
         return os.open(path, flags, 0o666)
-
-
-def _write_all(descriptor: int, rest: memoryview) -> None:
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
-
-
-def _thread_buffer() -> NDArray[Any]:
-    """A thread's memory for what it writes, at a multiple of a page; a thread writes one file at a time."""
-    found: NDArray[Any] | None = getattr(_memory, "buffer", None)
-    if found is None:
-        found = _memory.buffer = np.frombuffer(aligned(BUFFER_BYTES), np.uint8)
-    return found

@@ -27,7 +27,7 @@ from em_assets.volumes.block_index import BlockIndex
 from em_assets.volumes.cascade import Cascade, Progress, writing_to
 from em_assets.volumes.codec import DEFAULT_CODEC, Codec, codec_of
 from em_assets.volumes.downsample import halving
-from em_assets.volumes.encoding import LevelWriter, SeeChunk
+from em_assets.volumes.encoding import LevelWriter, SeeChunks
 from em_assets.volumes.folders import Folder
 from em_assets.volumes.ledger import Entries, Ledger
 from em_assets.volumes.levels import (
@@ -42,8 +42,8 @@ from em_assets.volumes.levels import (
 )
 from em_assets.volumes.new_files import spread_folders
 from em_assets.volumes.room import check_room
-from em_assets.volumes.sinks import Sink, put, sink_of
-from em_assets.volumes.statistics import Statistics, moments
+from em_assets.volumes.sinks import FolderSink, Sink, put, sink_of
+from em_assets.volumes.statistics import Statistics, moments_of
 from em_assets.volumes.unchanged import unchanged
 from em_assets.volumes.verbatim import is_kept_verbatim
 
@@ -59,8 +59,8 @@ BAND_BYTES = 256 << 20
 """For the same where any rows can be read alone: 805 MB took 1.0 s instead of 1.3 to 2.2, the rest being memory that
 the system had to find."""
 
-WRITERS_A_CORE = 1.5
-"""Threads that compress and write: each waits for the disk about a third of its time. Twice as many gained no more."""
+WAITING_WRITERS_A_CORE = 1.5
+"""Threads that compress where each waits itself for what it writes, a third of its time; more gained nothing."""
 
 UseTile = Callable[[ZYX, NDArray[Any]], None]
 """Told the index of a tile, and the voxels of its parts, one after the other along z; they are only to be read."""
@@ -147,15 +147,15 @@ def in_this_process(
     *,
     n_threads: int | None = None,
 ) -> Entries:
-    """Write all levels with three threads for two cores (or as many as given); the files that were written."""
-    return write_tiles(volume, plan, sink, partial(count_chunk, index), progress, n_threads=n_threads)
+    """Write all levels with as many threads as suit the machine (or are given); the files that were written."""
+    return write_tiles(volume, plan, sink, partial(count_chunks, index), progress, n_threads=n_threads)
 
 
 def write_tiles(
     volume: SourceVolume,
     plan: Plan,
     sink: Sink,
-    see: SeeChunk,
+    see: SeeChunks,
     progress: Progress | None = None,
     *,
     tiles: Iterable[ZYX] | None = None,
@@ -169,8 +169,7 @@ def write_tiles(
     """
     coarsest = len(plan.levels) - 1
     writers = [LevelWriter(sink, plan.ome_zarr, level, plan.grid, plan.dtype, plan.codec) for level in plan.levels]
-    n_cores = cpu_count() or 1
-    n_writers, n_readers = (n_threads, n_threads) if n_threads else (ceil(WRITERS_A_CORE * n_cores), n_cores)
+    n_writers, n_readers = (n_threads, n_threads) if n_threads else (_n_writers(plan, sink), cpu_count() or 1)
     # Readers of their own: a tile is read while the one before is written, and not behind it.
     with ThreadPoolExecutor(n_writers) as executor, ThreadPoolExecutor(n_readers) as readers:
         halve, is_verbatim = halving(plan.content), is_kept_verbatim(volume, plan.grid, plan.codec)
@@ -274,9 +273,17 @@ def write_pyramid(
     )
 
 
-def count_chunk(index: BlockIndex, chunk: ZYX, voxels: NDArray[Any]) -> None:
-    """Put the statistics of a chunk's voxels into an index."""
-    index.put(chunk, moments(voxels))
+def count_chunks(index: BlockIndex, first: ZYX, voxels: NDArray[Any]) -> None:
+    """Put the statistics of chunks that follow each other along x into an index."""
+    z, y, x = first
+    for offset, found in enumerate(moments_of(voxels)):
+        index.put((z, y, x + offset), found)
+
+
+def _n_writers(plan: Plan, sink: Sink) -> int:
+    """One a core where others write: shards on a local disk. Small files, buckets and shared disks are waited for."""
+    is_waiting = plan.ome_zarr == "0.4" or not isinstance(sink, FolderSink)
+    return ceil((WAITING_WRITERS_A_CORE if is_waiting else 1) * (cpu_count() or 1))
 
 
 def _nothing(_: ZYX, __: NDArray[Any]) -> None:

@@ -13,7 +13,7 @@ from em_assets.errors import FormatError
 from em_assets.formats.volume import SourceVolume, StoredChunks
 from em_assets.model import ZYX
 from em_assets.volumes.codec import Codec, codec_of
-from em_assets.volumes.encoding import SeeChunk, StoredBytes
+from em_assets.volumes.encoding import SeeChunks, StoredBytes
 from em_assets.volumes.levels import Grid
 
 
@@ -29,7 +29,7 @@ def is_kept_verbatim(volume: SourceVolume, grid: Grid, codec: Codec) -> bool:
 
 
 def read_verbatim(
-    volume: SourceVolume, start_zyx: ZYX, block: NDArray[Any], see: SeeChunk, readers: Executor
+    volume: SourceVolume, start_zyx: ZYX, block: NDArray[Any], see: SeeChunks, readers: Executor
 ) -> StoredBytes:
     """Fill a block, which starts and ends at chunks, and tell of each of them; the bytes of those that are stored.
 
@@ -52,7 +52,7 @@ def _rows(edge: ZYX, start: ZYX, shape: tuple[int, ...]) -> Iterator[list[ZYX]]:
 
 
 def _read_row(
-    stored: StoredChunks, dtype: np.dtype[Any], row: list[ZYX], start: ZYX, block: NDArray[Any], see: SeeChunk
+    stored: StoredChunks, dtype: np.dtype[Any], row: list[ZYX], start: ZYX, block: NDArray[Any], see: SeeChunks
 ) -> StoredBytes:
     decoded = np.empty(stored.shape_zyx, dtype)
     kept = {}
@@ -66,7 +66,7 @@ def _read_row(
         _decode(stored.locate(chunk), data, decoded)
         inside = decoded[tuple(map(slice, target.shape))]
         target[...] = inside
-        see(chunk, np.ascontiguousarray(inside))
+        see(chunk, np.ascontiguousarray(inside)[None])
         kept[chunk] = data
     return kept
 

@@ -124,6 +124,11 @@ def n_open_files() -> int:
     return sum(each.is_file() for each in Path("/proc/self/fd").iterdir())
 
 
+def write(file: NewFile, pieces: list[bytes]) -> None:
+    file.append(pieces)
+    file.finish()
+
+
 @pytest.mark.parametrize("free", [0, 1_000_000])
 def test_what_writes_past_the_cache_says_that_the_disk_is_full(disk: Path, free: int) -> None:
     """Also after some blocks; what is in the file by then is right, and no descriptor is left."""
@@ -131,7 +136,7 @@ def test_what_writes_past_the_cache_says_that_the_disk_is_full(disk: Path, free:
     leave_free(disk, free)
     file = NewFile(disk / "grows")
     with pytest.raises(OSError, match="No space left"):
-        file.append([content[:1_500_000], content[1_500_000:]])
+        write(file, [content[:1_500_000], content[1_500_000:]])
     file.close()
     written = (disk / "grows").read_bytes()
     assert written == content[: len(written)]

@@ -74,6 +74,11 @@ def test_what_a_file_system_has_is_used(disk: Path) -> None:
     assert (disk / "z").read_bytes() == NOISE + NOISE[:1000]
 
 
+def write(file: NewFile, content: bytes) -> None:
+    file.append([content])
+    file.finish()
+
+
 def descriptor_of(path: Path) -> int:
     """The one with which this process has a file open."""
     (found,) = (each for each in Path("/proc/self/fd").iterdir() if os.path.realpath(each) == str(path.resolve()))
@@ -87,7 +92,7 @@ def test_after_some_blocks_a_short_write_goes_on_and_a_refusal_is_told(disk: Pat
     with longest_file(limit):
         file = NewFile(disk / "x")
         with pytest.raises(OSError, match="File too large"):
-            file.append([content])
+            write(file, content)
         file.close()
     assert (disk / "x").read_bytes() == content[:limit]
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -66,22 +67,40 @@ def test_a_file_system_in_memory_takes_the_same_with_the_same_digest() -> None:
 
 @pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
 def test_a_forked_child_writes_from_memory_of_its_own(tmp_path: Path) -> None:
-    """Dagster and data loaders fork; parent and child each have the thread's memory, and it must not be the same."""
+    """Dagster and data loaders fork: a child has its parent's memory, and none of the threads that write from it."""
     file = NewFile(tmp_path / "parent")
 
     def parts() -> Iterator[bytes]:
         yield noise(100_000)
         child = os.fork()
         if child == 0:
-            written(tmp_path / "child", [bytes(100_001)])
+            written(tmp_path / "child", [bytes(100_001), bytes(3 * BUFFER_BYTES)])
             os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
         yield noise(100_001)
 
+    file.append([noise(BUFFER_BYTES)])
     file.append(parts())
     file.finish()
-    assert (tmp_path / "parent").read_bytes() == noise(100_000) + noise(100_001)
-    assert (tmp_path / "child").read_bytes() == bytes(100_001)
+    assert (tmp_path / "parent").read_bytes() == noise(BUFFER_BYTES) + noise(100_000) + noise(100_001)
+    assert (tmp_path / "child").read_bytes() == bytes(100_001 + 3 * BUFFER_BYTES)
+
+
+def test_many_threads_write_their_files_from_few_buffers(tmp_path: Path) -> None:
+    """More files at once than there is memory to write from, and pieces that fail on the way, which keep none of it."""
+
+    def write(number: int) -> bool:
+        data = noise(5_000_000 + number)
+        with pytest.raises(ZeroDivisionError):
+            put(
+                FolderSink(tmp_path),
+                f"{number}/torn",
+                (part if part else 1 / 0 for part in [*pieces(data, 999_983), b""]),
+            )
+        return written(tmp_path / str(number) / "whole", pieces(data, 999_983)) == data
+
+    with ThreadPoolExecutor(16) as executor:
+        assert all(executor.map(write, range(64)))
 
 
 def test_a_file_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:

@@ -68,6 +68,17 @@ def test_sums_of_small_whole_numbers_are_exact_at_their_limits(dtype: str, size:
         assert (found.min, found.max, found.mean, found.m2) == (value, value, value, 0.0)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16"])
+@pytest.mark.parametrize("size", [255, 2**14 - 1, 2**14, 2**14 + 1, 5 * 2**14 + 77])
+def test_sums_of_small_whole_numbers_are_those_of_pythons_own(dtype: str, size: int) -> None:
+    info = np.iinfo(dtype)
+    for start in (0, 1, 3):  # wherever in memory they begin
+        values = np.random.default_rng(size).integers(info.min, info.max, size + 3, dtype=dtype, endpoint=True)[start:]
+        total, squares = sum(values.tolist()), sum(value * value for value in values.tolist())
+        found = moments(values)
+        assert (found.mean, found.m2) == (total / values.size, (squares * values.size - total**2) / values.size)
+
+
 def test_the_block_index_has_a_row_a_chunk_and_the_same_bytes_again() -> None:
     blocks = [np.full((2, 2, 2), np.nan, np.float32), np.array([[[0, 0, 2]]], np.float32)]
     table = index_of(*blocks).table()
