@@ -8,6 +8,7 @@ process each, in an order that moves on by one; medians are quoted. `--strict` e
 
 import argparse
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -54,10 +55,9 @@ def python_of(peer: str) -> str:
     return str(python)
 
 
-def run(peer: str, job: Job, work: Path) -> Took:
-    """What one run of a peer took."""
-    out = work / "out"
-    shutil.rmtree(out, ignore_errors=True)
+def run(peer: str, job: Job, out: Path) -> Took:
+    """What one run of a peer took, once the disk has all of the runs before."""
+    os.sync()
     command = [
         python_of(peer),
         "-W",
@@ -70,20 +70,31 @@ def run(peer: str, job: Job, work: Path) -> Took:
     if done.returncode:
         raise SystemExit(f"{peer}: {done.stderr[-2000:]}")
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
-    shutil.rmtree(out, ignore_errors=True)
     took: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return took | {"out_bytes": float(size)}
 
 
-def rounds(peers: Sequence[str], job: Job, work: Path, count: int) -> dict[str, dict[str, float]]:
-    """Medians of each peer over rounds in rotated order; the first round, which warms the caches, does not count."""
+def rounds(
+    peers: Sequence[str], job: Job, work: Path, count: int, *, is_kept: bool = False
+) -> dict[str, dict[str, float]]:
+    """Medians of each peer over rounds in rotated order; the first round, which warms the caches, does not count.
+
+    What was written `is_kept` until the last has ended where the disk has room for that: without a journal ext4 looks,
+    for each new file, at those that were deleted in the last minutes, and the system then takes longer than all else.
+    """
     taken: dict[str, list[Took]] = {peer: [] for peer in peers}
+    outs = work / "out"
+    shutil.rmtree(outs, ignore_errors=True)
     for number in range(count + 1):
         order = [*peers[number % len(peers) :], *peers[: number % len(peers)]]
         for peer in order:
-            took = limits_of(Path(job["source"]), work) if peer == LIMITS else run(peer, job, work)
+            out = outs / f"{number}_{peer}"
+            took = limits_of(Path(job["source"]), work) if peer == LIMITS else run(peer, job, out)
+            if not is_kept:
+                shutil.rmtree(out, ignore_errors=True)
             if number:
                 taken[peer].append(took)
+    shutil.rmtree(outs, ignore_errors=True)
     return {
         peer: {key: statistics.median(took[key] for took in every) for key in every[0]} for peer, every in taken.items()
     }
@@ -137,7 +148,7 @@ def _stack(data: Path, count: int, ngff: str) -> bool:
     job["steps"] = job["steps"][:5]
     wanted = {"tensorstore": 1.5, "ngff_zarr": 8.0, "ome_zarr": 6.0}
     wanted |= {"acquire_zarr": 3.0} if ngff == "0.5" else {}
-    medians = rounds(["em_assets", *wanted, LIMITS], job, data, count)
+    medians = rounds(["em_assets", *wanted, LIMITS], job, data, count, is_kept=True)
     limit = medians.pop(LIMITS)
     table(f"TIFF stack of 805 MB to OME-Zarr {ngff}", medians, source.stat().st_size)
     ours = medians["em_assets"]

@@ -58,10 +58,14 @@ class BlockIndex:
 
     def put(self, chunk_zyx: ZYX, found: Moments) -> None:
         """Take in one chunk, by its index in the grid of chunks."""
-        index = tuple(chunk - first for chunk, first in zip(chunk_zyx, self.first_zyx, strict=True))
-        at = np.ravel_multi_index(index, self.chunk_counts_zyx)
-        for column, value in zip(self._columns, found, strict=True):
-            column[at] = value
+        self.put_row(chunk_zyx, [found])
+
+    def put_row(self, first_zyx: ZYX, found: Sequence[Moments]) -> None:
+        """Take in chunks that follow each other along x, by the index of the first."""
+        index = tuple(chunk - first for chunk, first in zip(first_zyx, self.first_zyx, strict=True))
+        at = int(np.ravel_multi_index(index, self.chunk_counts_zyx))
+        for column, values in zip(self._columns, zip(*found, strict=True), strict=True):
+            column[at : at + len(found)] = values
 
     def put_box(self, box: "BlockIndex") -> None:
         """Take in all chunks of a box."""

@@ -81,7 +81,7 @@ def write_new(path: str, block: memoryview, size_bytes: int) -> int:
     direct = open_direct(path, flags) if size_bytes >= LEAST_BYTES else None
     if direct is not None:
         try:
-            if _written(direct, block[:whole], 0) == whole:
+            if write_past(direct, block[:whole], 0) == whole:
                 os.ftruncate(direct, size_bytes)
                 return direct
         except BaseException:
@@ -101,9 +101,29 @@ def write_at(plain: int, direct: int | None, view: memoryview, position: int) ->
     """Write to a file that is open twice: whole blocks past the cache, what is left over as usual."""
     n_whole = len(view) - len(view) % ALIGNED_BYTES
     if direct is not None and position % ALIGNED_BYTES == 0 and n_whole >= LEAST_BYTES:
-        written = _written(direct, view[:n_whole], position)
+        written = write_past(direct, view[:n_whole], position)
         position, view = position + written, view[written:]
     write_all(plain, view, position)
+
+
+def write_past(direct: int, view: memoryview, position: int) -> int:
+    """Write whole blocks of aligned memory; how many bytes of them went past the cache.
+
+    None where file system or memory is not fit for it.
+    """
+    total = 0
+    while view:
+        try:
+            written = os.pwrite(direct, view, position + total)
+        except OSError as error:
+            if is_refusal(error):
+                return total
+            raise
+        written -= written % ALIGNED_BYTES  # after a part of a block: that is written again
+        if not written:
+            return total
+        total, view = total + written, view[written:]
+    return total
 
 
 def write_all(descriptor: int, view: memoryview, position: int) -> None:
@@ -118,20 +138,3 @@ def close(descriptor: int | None) -> None:
     if descriptor is not None:
         with suppress(OSError):
             os.close(descriptor)
-
-
-def _written(direct: int, view: memoryview, position: int) -> int:
-    """Bytes that went past the cache, in whole blocks; none where file system or memory is not fit for it."""
-    total = 0
-    while view:
-        try:
-            written = os.pwrite(direct, view, position + total)
-        except OSError as error:
-            if is_refusal(error):
-                return total
-            raise
-        written -= written % ALIGNED_BYTES  # after a part of a block: that is written again
-        if not written:
-            return total
-        total, view = total + written, view[written:]
-    return total

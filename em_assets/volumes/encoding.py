@@ -25,7 +25,7 @@ from em_assets.volumes.codec import Codec
 from em_assets.volumes.ledger import Entry
 from em_assets.volumes.levels import Grid, Level
 from em_assets.volumes.new_files import Piece
-from em_assets.volumes.sinks import Growing, Sink, put
+from em_assets.volumes.sinks import Growing, Sink
 
 SeeChunks = Callable[[ZYX, NDArray[Any]], None]
 """Told the index of a chunk in its level, and the voxels of it and those that follow it along x, one after the other in
@@ -80,7 +80,7 @@ class LevelWriter:
         """
         chunks = _Chunks(self, block, start_zyx, see, stored).encoded(*self._chunk_ranges(block, start_zyx, region))
         if self.ome_zarr == "0.4":
-            return [put(self.sink, f"{self.level.path}/{_key(chunk)}", [encoded]) for chunk, encoded in chunks]
+            return self.sink.put_all((f"{self.level.path}/{_key(chunk)}", encoded) for chunk, encoded in chunks)
         shard = self.begun.pop(region, None) or self._begin(region)
         self.begun[region] = shard
         shard.append(chunks)

@@ -8,7 +8,7 @@ took half as long as compressing.
 import fcntl
 import os
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from functools import partial
@@ -16,7 +16,16 @@ from pathlib import Path
 
 import numpy as np
 
-from em_assets.volumes.direct import ALIGNED_BYTES, LEAST_BYTES, is_refusal, turn_direct, turn_plain, write_all
+from em_assets.volumes.direct import (
+    ALIGNED_BYTES,
+    LEAST_BYTES,
+    is_refusal,
+    rounded_up,
+    turn_direct,
+    turn_plain,
+    write_all,
+    write_past,
+)
 from em_assets.volumes.writing_behind import BUFFER_BYTES, Buffer, give_back, take_buffer, write_behind
 
 Piece = bytes | memoryview
@@ -38,7 +47,7 @@ class NewFile:
         It is there, or cannot be written; from every method but `close`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str | Path) -> None:
         self._descriptor = _created(path)
         self._rest = b""
         self._is_direct: bool | None = None
@@ -75,7 +84,7 @@ class NewFile:
 
     def finish(self) -> None:
         """Write what is still held, and close it."""
-        wait(self._under_way)
+        self._wait()
         self._raise_what_failed()
         if self._is_direct:
             self._through_the_cache()
@@ -84,7 +93,7 @@ class NewFile:
 
     def close(self) -> None:
         """Close it as it is, if that has not been done."""
-        wait(self._under_way)  # the descriptor's number may be another file's soon
+        self._wait()  # the descriptor's number may be another file's soon
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -117,6 +126,10 @@ class NewFile:
             else:
                 held, place = held[n_written:], place + n_written
 
+    def _wait(self) -> None:
+        if self._under_way:
+            wait(self._under_way)
+
     def _raise_what_failed(self) -> None:
         while self._under_way and self._under_way[0].done():
             self._under_way.pop(0).result()
@@ -124,6 +137,68 @@ class NewFile:
     def _through_the_cache(self) -> None:
         turn_plain(self._descriptor)
         self._is_direct = False
+
+
+class NewFiles:
+    """Small files that were not there, gathered in a buffer and written by other threads, many at a time.
+
+    One thread at a time uses it. Ends with all of them written, or where an error comes first with all threads done.
+
+    Raises
+    ------
+    OSError
+        One is there, or cannot be written; maybe only at the end.
+    """
+
+    def __init__(self) -> None:
+        self._buffer: Buffer | None = None
+        self._n_held = 0
+        self._files: list[tuple[str, int, int]] = []
+        self._under_way: list[Future[None]] = []
+
+    def __enter__(self) -> "NewFiles":
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        try:
+            if kind is None:
+                self._send()
+        finally:
+            if self._buffer is not None:
+                give_back(self._buffer)
+            wait(self._under_way)
+        if kind is None:
+            self._raise_what_failed()
+
+    def put(self, path: str, data: Piece) -> None:
+        """Write a file; its bytes are taken now."""
+        if self._n_held + len(data) > BUFFER_BYTES:
+            self._send()
+        if len(data) > BUFFER_BYTES:
+            file = NewFile(path)
+            try:
+                file.append([data])
+                file.finish()
+            finally:
+                file.close()
+            return
+        if self._buffer is None:
+            self._buffer = take_buffer()
+        self._buffer[self._n_held : self._n_held + len(data)] = np.frombuffer(data, np.uint8)
+        self._files.append((path, self._n_held, len(data)))
+        self._n_held += rounded_up(len(data))
+
+    def _send(self) -> None:
+        self._raise_what_failed()
+        if self._buffer is None:
+            return
+        buffer, files = self._buffer, self._files
+        self._buffer, self._n_held, self._files = None, 0, []
+        self._under_way.append(write_behind(partial(_write_files, files), buffer))
+
+    def _raise_what_failed(self) -> None:
+        while self._under_way and self._under_way[0].done():
+            self._under_way.pop(0).result()
 
 
 def spread_folders(folder: Path) -> None:
@@ -143,11 +218,27 @@ def spread_folders(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _created(path: Path) -> int:
+def _write_files(files: Sequence[tuple[str, int, int]], buffer: Buffer) -> None:
+    """Write files, each from its place in a buffer, which is a multiple of a block."""
+    memory = buffer.data
+    for path, start, n_bytes in files:
+        held = memory[start : start + n_bytes]
+        n_whole = n_bytes - n_bytes % ALIGNED_BYTES if n_bytes >= LEAST_BYTES else 0
+        descriptor, n_written = _created(path), 0
+        try:
+            if n_whole and turn_direct(descriptor):
+                n_written = write_past(descriptor, held[:n_whole], 0)
+                turn_plain(descriptor)
+            write_all(descriptor, held[n_written:], n_written)
+        finally:
+            os.close(descriptor)
+
+
+def _created(path: str | Path) -> int:
     """A descriptor of a new file; its folder is made only where it is not there yet: of 0.4 one in many needs it."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
         return os.open(path, flags, 0o666)
     except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         return os.open(path, flags, 0o666)

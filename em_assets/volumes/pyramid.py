@@ -169,7 +169,7 @@ def write_tiles(
     """
     coarsest = len(plan.levels) - 1
     writers = [LevelWriter(sink, plan.ome_zarr, level, plan.grid, plan.dtype, plan.codec) for level in plan.levels]
-    n_writers, n_readers = (n_threads, n_threads) if n_threads else (_n_writers(plan, sink), cpu_count() or 1)
+    n_writers, n_readers = (n_threads, n_threads) if n_threads else (_n_writers(sink), cpu_count() or 1)
     # Readers of their own: a tile is read while the one before is written, and not behind it.
     with ThreadPoolExecutor(n_writers) as executor, ThreadPoolExecutor(n_readers) as readers:
         halve, is_verbatim = halving(plan.content), is_kept_verbatim(volume, plan.grid, plan.codec)
@@ -275,15 +275,12 @@ def write_pyramid(
 
 def count_chunks(index: BlockIndex, first: ZYX, voxels: NDArray[Any]) -> None:
     """Put the statistics of chunks that follow each other along x into an index."""
-    z, y, x = first
-    for offset, found in enumerate(moments_of(voxels)):
-        index.put((z, y, x + offset), found)
+    index.put_row(first, moments_of(voxels))
 
 
-def _n_writers(plan: Plan, sink: Sink) -> int:
-    """One a core where others write: shards on a local disk. Small files, buckets and shared disks are waited for."""
-    is_waiting = plan.ome_zarr == "0.4" or not isinstance(sink, FolderSink)
-    return ceil((WAITING_WRITERS_A_CORE if is_waiting else 1) * (cpu_count() or 1))
+def _n_writers(sink: Sink) -> int:
+    """One a core where others write; a bucket, and a disk that machines share, are waited for."""
+    return ceil((1 if isinstance(sink, FolderSink) else WAITING_WRITERS_A_CORE) * (cpu_count() or 1))
 
 
 def _nothing(_: ZYX, __: NDArray[Any]) -> None:

@@ -11,8 +11,11 @@ from uuid import uuid4
 from em_assets.remote.path import RemotePath
 from em_assets.volumes.folders import Folder
 from em_assets.volumes.ledger import Entry, digest_of
-from em_assets.volumes.new_files import NewFile, Piece
+from em_assets.volumes.new_files import NewFile, NewFiles, Piece
 from em_assets.volumes.staging import PREFIX, staging_folder, sync_file
+
+Objects = Iterable[tuple[str, Piece]]
+"""Keys, and the bytes of each, which are used before the next one is asked for."""
 
 
 class Sink(Protocol):
@@ -20,6 +23,10 @@ class Sink(Protocol):
 
     def begin(self, key: str) -> "Growing":
         """A new object, which grows piece by piece and then is finished, or else dropped."""
+        ...
+
+    def put_all(self, objects: Objects) -> list[Entry]:
+        """Store new objects; the key, size and digest of each."""
         ...
 
 
@@ -65,13 +72,22 @@ class FolderSink:
 
     def begin(self, key: str) -> "_GrowingFile":
         """A new file; one that is there already is an OSError."""
-        return _GrowingFile(key, self.folder / key)
+        return _GrowingFile(key, f"{self.folder}/{key}")
+
+    def put_all(self, objects: Objects) -> list[Entry]:
+        """New files, most of which are written by other threads while the next ones are made."""
+        root, entries = str(self.folder), []  # a Path for each would take as long as writing it
+        with NewFiles() as files:
+            for key, data in objects:
+                entries.append(Entry(key, len(data), digest_of(data)))
+                files.put(f"{root}/{key}", data)
+        return entries
 
 
 class _GrowingFile:
     """A new file, digested as it grows."""
 
-    def __init__(self, key: str, path: Path) -> None:
+    def __init__(self, key: str, path: str | Path) -> None:
         from blake3 import blake3
 
         self._key, self._file, self._hasher = key, NewFile(path), blake3()
@@ -104,6 +120,10 @@ class BucketSink:
     def begin(self, key: str) -> "_GrowingObject":
         """A new object, held here until it is whole."""
         return _GrowingObject(key, self.folder / key)
+
+    def put_all(self, objects: Objects) -> list[Entry]:
+        """One after the other."""
+        return [put(self, key, [data]) for key, data in objects]
 
 
 class _GrowingObject:
@@ -142,6 +162,10 @@ class SharedFolderSink:
     def begin(self, key: str) -> "_SharedFile":
         """A file beside, which is forced to the disk, maybe another machine's, before it is given its name."""
         return _SharedFile(self, key)
+
+    def put_all(self, objects: Objects) -> list[Entry]:
+        """One after the other: each is forced to the disk."""
+        return [put(self, key, [data]) for key, data in objects]
 
     def check_waited_for(self) -> None:
         """Raise an OSError where nobody waits for objects any more."""

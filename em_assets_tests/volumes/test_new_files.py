@@ -103,6 +103,44 @@ def test_many_threads_write_their_files_from_few_buffers(tmp_path: Path) -> None
         assert all(executor.map(write, range(64)))
 
 
+@pytest.mark.parametrize("sizes", [[], [0], SIZES, [1, 300_000, BUFFER_BYTES, 2, 1_900_000, 190_001, 4096]], ids=str)
+def test_files_that_are_written_behind_are_there_at_the_end(tmp_path: Path, sizes: list[int]) -> None:
+    data = {f"s0/{number}/{size}": noise(size) for number, size in enumerate(sizes)}
+    held = bytearray(max(sizes, default=0))
+
+    def objects() -> Iterator[tuple[str, memoryview]]:
+        for key, content in data.items():  # from memory that is used again
+            held[: len(content)] = content
+            yield key, memoryview(held)[: len(content)]
+
+    entries = FolderSink(tmp_path).put_all(objects())
+    assert {key: (tmp_path / key).read_bytes() for key in data} == data
+    assert [tuple(entry) for entry in entries] == [
+        (key, len(content), digest_of(content)) for key, content in data.items()
+    ]
+
+
+@pytest.mark.parametrize("size", [5, 190_001, BUFFER_BYTES + 1])
+@pytest.mark.parametrize("place", [0, 40])
+def test_of_files_that_are_written_behind_one_that_cannot_be_is_an_error(tmp_path: Path, size: int, place: int) -> None:
+    (tmp_path / str(place)).write_bytes(b"old")
+    open_before = n_open()
+    with pytest.raises(FileExistsError, match=f"/{place}'"):
+        FolderSink(tmp_path).put_all((str(number), noise(size)) for number in range(41))
+    assert (tmp_path / str(place)).read_bytes() == b"old"
+    assert n_open() == open_before
+
+
+def test_what_fails_between_files_ends_those_that_were_begun(tmp_path: Path) -> None:
+    for attempt in range(30):  # more often than there is memory to write from
+        folder = tmp_path / str(attempt)
+        with pytest.raises(ZeroDivisionError):
+            FolderSink(folder).put_all((str(number), noise(500_000 // (9 - number) * 9)) for number in range(10))
+        files = list(folder.iterdir())
+        assert files
+        assert all(file.read_bytes() == noise(500_000 // (9 - int(file.name)) * 9) for file in files)
+
+
 def test_a_file_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"old")
     with pytest.raises(FileExistsError):
