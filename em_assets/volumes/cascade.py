@@ -14,7 +14,7 @@ a third of it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import prod
@@ -28,8 +28,9 @@ from em_assets.formats.volume import SourceVolume
 from em_assets.model import ZYX
 from em_assets.volumes.downsample import Halve, halve_into
 from em_assets.volumes.encoding import LevelWriter, SeeChunks, StoredBytes, ignore_chunks
-from em_assets.volumes.ledger import Entries, Entry
+from em_assets.volumes.ledger import Entries
 from em_assets.volumes.levels import Level, finer_tiles_in, parts_of, tile_box
+from em_assets.volumes.sinks import Stored
 from em_assets.volumes.verbatim import read_verbatim
 
 Progress = Callable[[int, int], None]
@@ -46,7 +47,7 @@ class _Writing(NamedTuple):
     """A tile that is being written: its memory, and its regions' files to come."""
 
     memory: NDArray[Any] | None
-    regions: list[Future[list[Entry]]]
+    regions: list[Future[Stored]]
 
 
 @dataclass
@@ -75,6 +76,15 @@ class Cascade:
             self._finish(level)
         return self.entries
 
+    def drop(self) -> None:
+        """After an error, and once the executor has ended: see that nothing is written any more."""
+        regions = [region for writing in self.pending.values() for region in writing.regions]
+        for region in regions:
+            if not region.cancelled() and not region.exception():
+                wait(region.result().under_way)
+        for writer in self.writers:
+            writer.drop()
+
     def make(self, level: int, index: ZYX, then: Then) -> None:
         """Make one tile, part by part; `then` uses each before it is written, so that the next is made meanwhile."""
         for start, shape in parts_of(*tile_box(self.levels[level], self.tile, index), self.depths[level]):
@@ -99,11 +109,15 @@ class Cascade:
 
     def _finish(self, level: int) -> None:
         """Wait for the level's part before: no more than one is being written while another is made."""
-        writing = self.pending.pop(level, None)
+        writing = self.pending.get(level)
         if writing is None:
             return
         for region in writing.regions:
-            self.entries += region.result()
+            stored = region.result()
+            for written in stored.under_way:
+                written.result()
+            self.entries += stored.entries
+        del self.pending[level]
         if writing.memory is not None:
             self.spare.setdefault(level, []).append(writing.memory)
 
@@ -173,7 +187,7 @@ class Cascade:
 
 def _written(
     writer: LevelWriter, block: NDArray[Any], start: ZYX, region: ZYX, see: SeeChunks, stored: StoredBytes
-) -> list[Entry]:
+) -> Stored:
     with writing_to(writer.sink):
         return writer.write(block, start, region, see, stored)
 

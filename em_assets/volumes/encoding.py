@@ -25,7 +25,7 @@ from em_assets.volumes.codec import Codec
 from em_assets.volumes.ledger import Entry
 from em_assets.volumes.levels import Grid, Level
 from em_assets.volumes.new_files import Piece
-from em_assets.volumes.sinks import Growing, Sink
+from em_assets.volumes.sinks import Growing, Sink, Stored
 
 SeeChunks = Callable[[ZYX, NDArray[Any]], None]
 """Told the index of a chunk in its level, and the voxels of it and those that follow it along x, one after the other in
@@ -70,13 +70,11 @@ class LevelWriter:
         z, y, x = (range(start // edge, -(-(start + extent) // edge)) for start, extent, edge in steps)
         return product(z, y, x)
 
-    def write(
-        self, block: NDArray[Any], start_zyx: ZYX, region: ZYX, see: SeeChunks, stored: StoredBytes
-    ) -> list[Entry]:
+    def write(self, block: NDArray[Any], start_zyx: ZYX, region: ZYX, see: SeeChunks, stored: StoredBytes) -> Stored:
         """Write what a block, which begins at voxel `start_zyx`, has of the region of this index.
 
         The block begins and ends at chunks along z, and holds the region along y and x. A region's blocks come in the
-        order of z, the next after the one before has been written. The files that are whole now come back.
+        order of z, the next after the one before has been written. The files that are whole now come back, or will be.
         """
         chunks = _Chunks(self, block, start_zyx, see, stored).encoded(*self._chunk_ranges(block, start_zyx, region))
         if self.ome_zarr == "0.4":
@@ -86,9 +84,9 @@ class LevelWriter:
         shard.append(chunks)
         end = min((region[0] + 1) * self.grid.shard_shape[0], self.level.shape_zyx[0])
         if start_zyx[0] + block.shape[0] < end:
-            return []
+            return Stored([])
         del self.begun[region]
-        return [shard.finish()]
+        return Stored([shard.finish()])
 
     def drop(self) -> None:
         """Let go of the shards that were begun and will not be finished."""

@@ -142,33 +142,27 @@ class NewFile:
 class NewFiles:
     """Small files that were not there, gathered in a buffer and written by other threads, many at a time.
 
-    One thread at a time uses it. Ends with all of them written, or where an error comes first with all threads done.
-
-    Raises
-    ------
-    OSError
-        One is there, or cannot be written; maybe only at the end.
+    One thread at a time uses it. `under_way` are the writes that have not ended when the block is left: a file that is
+    there, or cannot be written, is an OSError of one of them, if it was none before. Where the block is left by an
+    exception none of them goes on.
     """
 
     def __init__(self) -> None:
+        self.under_way: list[Future[None]] = []
         self._buffer: Buffer | None = None
         self._n_held = 0
         self._files: list[tuple[str, int, int]] = []
-        self._under_way: list[Future[None]] = []
 
     def __enter__(self) -> "NewFiles":
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        try:
-            if kind is None:
-                self._send()
-        finally:
-            if self._buffer is not None:
-                give_back(self._buffer)
-            wait(self._under_way)
         if kind is None:
-            self._raise_what_failed()
+            self._send()
+            return
+        if self._buffer is not None:
+            give_back(self._buffer)
+        wait(self.under_way)
 
     def put(self, path: str, data: Piece) -> None:
         """Write a file; its bytes are taken now."""
@@ -189,16 +183,13 @@ class NewFiles:
         self._n_held += rounded_up(len(data))
 
     def _send(self) -> None:
-        self._raise_what_failed()
         if self._buffer is None:
             return
+        while self.under_way and self.under_way[0].done():
+            self.under_way.pop(0).result()
         buffer, files = self._buffer, self._files
         self._buffer, self._n_held, self._files = None, 0, []
-        self._under_way.append(write_behind(partial(_write_files, files), buffer))
-
-    def _raise_what_failed(self) -> None:
-        while self._under_way and self._under_way[0].done():
-            self._under_way.pop(0).result()
+        self.under_way.append(write_behind(partial(_write_files, files), buffer))
 
 
 def spread_folders(folder: Path) -> None:

@@ -183,8 +183,7 @@ def write_tiles(
             return cascade.finish()
         finally:
             executor.shutdown(cancel_futures=True)
-            for writer in writers:
-                writer.drop()
+            cascade.drop()
 
 
 def write_pyramid(

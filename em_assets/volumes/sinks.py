@@ -1,11 +1,12 @@
 """Where the objects of a group go: each is put whole, once, under its key, and its ledger entry comes back."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import uuid4
 
 from em_assets.remote.path import RemotePath
@@ -18,6 +19,13 @@ Objects = Iterable[tuple[str, Piece]]
 """Keys, and the bytes of each, which are used before the next one is asked for."""
 
 
+class Stored(NamedTuple):
+    """Key, size and digest of objects: they are there when what is under way has ended well."""
+
+    entries: list[Entry]
+    under_way: Sequence[Future[None]] = ()
+
+
 class Sink(Protocol):
     """A place for one group's objects. Any number of threads may put, each its own keys; it can be pickled."""
 
@@ -25,8 +33,8 @@ class Sink(Protocol):
         """A new object, which grows piece by piece and then is finished, or else dropped."""
         ...
 
-    def put_all(self, objects: Objects) -> list[Entry]:
-        """Store new objects; the key, size and digest of each."""
+    def put_all(self, objects: Objects) -> Stored:
+        """Store new objects, or begin to."""
         ...
 
 
@@ -74,14 +82,14 @@ class FolderSink:
         """A new file; one that is there already is an OSError."""
         return _GrowingFile(key, f"{self.folder}/{key}")
 
-    def put_all(self, objects: Objects) -> list[Entry]:
-        """New files, most of which are written by other threads while the next ones are made."""
+    def put_all(self, objects: Objects) -> Stored:
+        """New files, written by other threads while the next ones are made."""
         root, entries = str(self.folder), []  # a Path for each would take as long as writing it
         with NewFiles() as files:
             for key, data in objects:
                 entries.append(Entry(key, len(data), digest_of(data)))
                 files.put(f"{root}/{key}", data)
-        return entries
+        return Stored(entries, files.under_way)
 
 
 class _GrowingFile:
@@ -121,9 +129,9 @@ class BucketSink:
         """A new object, held here until it is whole."""
         return _GrowingObject(key, self.folder / key)
 
-    def put_all(self, objects: Objects) -> list[Entry]:
+    def put_all(self, objects: Objects) -> Stored:
         """One after the other."""
-        return [put(self, key, [data]) for key, data in objects]
+        return Stored([put(self, key, [data]) for key, data in objects])
 
 
 class _GrowingObject:
@@ -163,9 +171,9 @@ class SharedFolderSink:
         """A file beside, which is forced to the disk, maybe another machine's, before it is given its name."""
         return _SharedFile(self, key)
 
-    def put_all(self, objects: Objects) -> list[Entry]:
+    def put_all(self, objects: Objects) -> Stored:
         """One after the other: each is forced to the disk."""
-        return [put(self, key, [data]) for key, data in objects]
+        return Stored([put(self, key, [data]) for key, data in objects])
 
     def check_waited_for(self) -> None:
         """Raise an OSError where nobody waits for objects any more."""

@@ -1,8 +1,8 @@
 """Files that grow piece by piece, past the system's cache where that goes, have exactly the bytes that were given."""
 
 import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from em_assets.volumes.direct import ALIGNED_BYTES, LEAST_BYTES
-from em_assets.volumes.ledger import digest_of
-from em_assets.volumes.new_files import BUFFER_BYTES, NewFile, spread_folders
+from em_assets.volumes.ledger import Entry, digest_of
+from em_assets.volumes.new_files import BUFFER_BYTES, NewFile, Piece, spread_folders
 from em_assets.volumes.sinks import FolderSink, put
 
 SIZES = [0, 1, ALIGNED_BYTES, LEAST_BYTES - 1, LEAST_BYTES, BUFFER_BYTES, BUFFER_BYTES + 1, 5_000_011]
@@ -103,6 +103,14 @@ def test_many_threads_write_their_files_from_few_buffers(tmp_path: Path) -> None
         assert all(executor.map(write, range(64)))
 
 
+def written_behind(sink: FolderSink, objects: Iterable[tuple[str, Piece]]) -> list[Entry]:
+    stored = sink.put_all(objects)
+    wait(stored.under_way)
+    for written in stored.under_way:
+        written.result()
+    return stored.entries
+
+
 @pytest.mark.parametrize("sizes", [[], [0], SIZES, [1, 300_000, BUFFER_BYTES, 2, 1_900_000, 190_001, 4096]], ids=str)
 def test_files_that_are_written_behind_are_there_at_the_end(tmp_path: Path, sizes: list[int]) -> None:
     data = {f"s0/{number}/{size}": noise(size) for number, size in enumerate(sizes)}
@@ -113,7 +121,7 @@ def test_files_that_are_written_behind_are_there_at_the_end(tmp_path: Path, size
             held[: len(content)] = content
             yield key, memoryview(held)[: len(content)]
 
-    entries = FolderSink(tmp_path).put_all(objects())
+    entries = written_behind(FolderSink(tmp_path), objects())
     assert {key: (tmp_path / key).read_bytes() for key in data} == data
     assert [tuple(entry) for entry in entries] == [
         (key, len(content), digest_of(content)) for key, content in data.items()
@@ -126,7 +134,7 @@ def test_of_files_that_are_written_behind_one_that_cannot_be_is_an_error(tmp_pat
     (tmp_path / str(place)).write_bytes(b"old")
     open_before = n_open()
     with pytest.raises(FileExistsError, match=f"/{place}'"):
-        FolderSink(tmp_path).put_all((str(number), noise(size)) for number in range(41))
+        written_behind(FolderSink(tmp_path), ((str(number), noise(size)) for number in range(41)))
     assert (tmp_path / str(place)).read_bytes() == b"old"
     assert n_open() == open_before
 
