@@ -1,7 +1,8 @@
 """Whole files: a single one, or a tree of them below a folder, over any protocol."""
 
 import os
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from contextvars import copy_context
@@ -231,9 +232,7 @@ class _Fetching:
         """The file from where it is listed; one that a lock demands from the first of its addresses that has it."""
         refusals: list[SourceError] = []
         urls = sorted(self._addresses(wish.remote), key=lambda url: _server(url) in self._silent)
-        # One after the other they end in the time that one has, as listings do.
-        patience = replace(self._job.patience, no_news_s=self._job.patience.no_news_s / len(urls))
-        for url in urls:
+        for url, patience in self._shared_out(urls, wish):
             try:
                 return self._from(url, wish, patience)
             except (SourceMissingError, SourceUnreachableError) as error:
@@ -247,6 +246,16 @@ class _Fetching:
         is_missing = all(isinstance(error, SourceMissingError) for error in refusals)
         kind = SourceMissingError if is_missing else SourceUnreachableError
         raise kind(f"{wish.remote.path}: none of its addresses has it: {'; '.join(map(str, refusals))}")
+
+    def _shared_out(self, urls: Sequence[str], wish: Wish) -> Iterator[tuple[str, Patience]]:
+        """The addresses of a file, which end together in the time that one has: what some need not is the others'."""
+        patience = self._job.patience
+        all_s = patience.no_news_s - wish.waited_s
+        until = time.monotonic() + all_s
+        for n_tried, url in enumerate(urls):
+            # What has sent bytes before it fell silent has taken none of this time from those that follow.
+            share_s = max((until - time.monotonic()) / (len(urls) - n_tried), all_s / len(urls))
+            yield url, replace(patience, no_news_s=share_s + _waited_s(wish, url))
 
     def _addresses(self, remote: RemoteFile) -> tuple[str, ...]:
         """Where a file is asked for: the SHA-256 of a lock proves it, whoever sends it."""
@@ -269,7 +278,7 @@ class _Fetching:
                 on_bytes=self._count,
                 replaced_to=job.files_dir.parent / OLD / held.sha256 if held else None,
                 host=host,
-                waited_s=wish.waited_s if url == wish.remote.url else 0.0,
+                waited_s=_waited_s(wish, url),
             )
 
     def _kept(self, wish: Wish, fetched: Fetched) -> RawFile:
@@ -282,6 +291,11 @@ class _Fetching:
         if self.ended.is_set():
             raise _EndedError
         self._progress.add_bytes(n_bytes)
+
+
+def _waited_s(wish: Wish, url: str) -> float:
+    """What was waited for a file before, in vain: at its listed address."""
+    return wish.waited_s if url == wish.remote.url else 0.0
 
 
 def _server(url: str) -> str:

@@ -114,8 +114,9 @@ class Cascade:
             return
         for region in writing.regions:
             stored = region.result()
-            for written in stored.under_way:
-                written.result()
+            with writing_to(self.writers[level].sink):
+                for written in stored.under_way:
+                    written.result()
             self.entries += stored.entries
         del self.pending[level]
         if writing.memory is not None:

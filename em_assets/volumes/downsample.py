@@ -23,7 +23,7 @@ from em_assets.model import ZYX, Content
 Halve = Callable[[NDArray[Any], ZYX], NDArray[Any]]
 
 PIECE_VOXELS = 1 << 20
-"""Blocks are halved in pieces of about this many voxels: intermediate sums stay in the cache, threads rarely meet."""
+"""Blocks are halved in pieces of about this many voxels: with half or twice as many 805 MB took a tenth longer."""
 
 
 def halving(content: Content) -> Halve:
@@ -95,8 +95,8 @@ def _window_sums(block: NDArray[Any], step_zyx: ZYX, dtype: np.dtype[Any]) -> ND
 
 def _pairs_as_one(block: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any] | None:
     """Each two neighbours along x as one whole number of twice their size; None where they are none in memory."""
-    is_twice = dtype.kind in "iu" and dtype.itemsize == 2 * block.itemsize
-    if not is_twice or not block.dtype.isnative or block.shape[2] % 2 or block.strides[2] != block.itemsize:
+    is_worth_it = block.itemsize <= 2 and dtype.kind in "iu" and dtype.itemsize == 2 * block.itemsize
+    if not is_worth_it or not block.dtype.isnative or block.shape[2] % 2 or block.strides[2] != block.itemsize:
         return None
     lanes = block.view(dtype)
     return lanes if lanes.flags.aligned else None

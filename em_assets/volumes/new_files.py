@@ -100,11 +100,9 @@ class NewFile:
 
     def _send(self, buffer: Buffer, n_bytes: int) -> None:
         """Have whole blocks of a buffer written, which is not the caller's any more."""
-        if n_bytes and self._is_direct is None:
-            self._is_direct = turn_direct(self._descriptor)
         place = self._n_sent
         self._n_sent += n_bytes
-        if place or n_bytes == BUFFER_BYTES:
+        if n_bytes and (place or n_bytes == BUFFER_BYTES):
             self._under_way.append(write_behind(partial(self._write, n_bytes, place), buffer))
             return
         try:  # a small file: another thread would be waited for at once
@@ -114,6 +112,8 @@ class NewFile:
 
     def _write(self, n_bytes: int, place: int, buffer: Buffer) -> None:
         held = buffer[:n_bytes].data
+        if held and self._is_direct is None:
+            self._is_direct = turn_direct(self._descriptor)
         while held:
             was_direct = self._is_direct
             try:
@@ -157,12 +157,16 @@ class NewFiles:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            self._send()
-            return
-        if self._buffer is not None:
-            give_back(self._buffer)
-        wait(self.under_way)
+        is_sent = False
+        try:
+            if kind is None:
+                self._send()
+                is_sent = True
+        finally:
+            if self._buffer is not None:
+                give_back(self._buffer)
+            if not is_sent:
+                wait(self.under_way)
 
     def put(self, path: str, data: Piece) -> None:
         """Write a file; its bytes are taken now."""

@@ -46,6 +46,7 @@ from em_assets.volumes.sinks import FolderSink, Sink, put, sink_of
 from em_assets.volumes.statistics import Statistics, moments_of
 from em_assets.volumes.unchanged import unchanged
 from em_assets.volumes.verbatim import is_kept_verbatim
+from em_assets.volumes.writing_behind import let_go_of_spare
 
 WRITER_FORMAT = 3
 """Rises when the same input would give other bytes; part of every generation's name."""
@@ -56,11 +57,11 @@ and its libraries, for what a source decodes, and for chunks that are kept as th
 """
 
 BAND_BYTES = 256 << 20
-"""For the same where any rows can be read alone: 805 MB took 1.0 s instead of 1.3 to 2.2, the rest being memory that
-the system had to find."""
+"""For the same where any rows can be read alone: with more 805 MB took 1.3 to 2.2 times as long, since the system had
+to find it."""
 
 WAITING_WRITERS_A_CORE = 1.5
-"""Threads that compress where each waits itself for what it writes, a third of its time; more gained nothing."""
+"""Threads that compress where each waits for what it puts, or syncs; more gained nothing."""
 
 UseTile = Callable[[ZYX, NDArray[Any]], None]
 """Told the index of a tile, and the voxels of its parts, one after the other along z; they are only to be read."""
@@ -184,6 +185,7 @@ def write_tiles(
         finally:
             executor.shutdown(cancel_futures=True)
             cascade.drop()
+            let_go_of_spare()
 
 
 def write_pyramid(

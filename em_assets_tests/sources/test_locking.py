@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from scripted_server import Script
 
-from em_assets.errors import IncompleteError, SourceError, SourceMissingError, StoreError
+from em_assets.errors import IncompleteError, SourceError, SourceMissingError, SourceUnreachableError, StoreError
 from em_assets.model import RawFile, Source
 from em_assets.sources import Acquired, acquire
 from em_assets.sources.manifest import (
@@ -301,6 +302,25 @@ def test_a_server_that_does_not_answer_is_waited_for_once_and_not_for_every_file
     assert acquire([source], Origin("public"), theirs, log=str, patience=one_by_one, locked=True).fetched == 2
     asked = [sum(line == f"GET /primary/{name}.tif" for line in script.asked) for name in ("a", "b")]
     assert min(asked) < hurried.tries <= max(asked)
+
+
+def test_addresses_that_do_not_answer_end_together_in_the_time_of_one(
+    theirs: Path, script: Script, hurried: Patience
+) -> None:
+    """And the last one has what an earlier one, which said at once that it has nothing, did not need."""
+    rows, patience = read_lock(theirs), replace(hurried, no_news_s=3.0, tries=1000)
+    name = rows[0].path
+    for folder, status in (("primary", 503), ("second", 404), ("third", 503)):
+        script.says(f"/{folder}/{name}", status=status)
+    source = Source(url=f"{script.url}/primary/", fallback_urls=(f"{script.url}/second/", f"{script.url}/third/"))
+    write_lock(theirs, [rows[0].model_copy(update={"url": source.url + name})], "f")
+    began = time.monotonic()
+    with pytest.raises(SourceUnreachableError, match="none of its addresses has it"):
+        acquire([source], Origin("public"), theirs, log=str, patience=patience, locked=True)
+    assert time.monotonic() - began < 1.5 * patience.no_news_s
+    n_asked = {folder: script.asked.count(f"GET /{folder}/{name}") for folder in ("primary", "second", "third")}
+    assert n_asked["second"] == 1
+    assert n_asked["third"] > n_asked["primary"] > 1
 
 
 def test_where_none_of_the_addresses_has_it_all_are_named(theirs: Path, script: Script, hurried: Patience) -> None:

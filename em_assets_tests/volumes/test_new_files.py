@@ -1,17 +1,21 @@
 """Files that grow piece by piece, past the system's cache where that goes, have exactly the bytes that were given."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from errno import EIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 
+from em_assets.volumes import new_files, writing_behind
 from em_assets.volumes.direct import ALIGNED_BYTES, LEAST_BYTES
 from em_assets.volumes.ledger import Entry, digest_of
-from em_assets.volumes.new_files import BUFFER_BYTES, NewFile, Piece, spread_folders
+from em_assets.volumes.new_files import BUFFER_BYTES, NewFile, NewFiles, Piece, spread_folders
 from em_assets.volumes.sinks import FolderSink, put
 
 SIZES = [0, 1, ALIGNED_BYTES, LEAST_BYTES - 1, LEAST_BYTES, BUFFER_BYTES, BUFFER_BYTES + 1, 5_000_011]
@@ -147,6 +151,58 @@ def test_what_fails_between_files_ends_those_that_were_begun(tmp_path: Path) -> 
         files = list(folder.iterdir())
         assert files
         assert all(file.read_bytes() == noise(500_000 // (9 - int(file.name)) * 9) for file in files)
+
+
+def test_a_failure_that_is_known_when_the_last_files_are_sent_keeps_no_memory(tmp_path: Path) -> None:
+    def put_two() -> None:
+        with NewFiles() as files:
+            files.put(f"{tmp_path}/0", noise(BUFFER_BYTES))
+            files.put(f"{tmp_path}/1", b"next")
+            wait(files.under_way)
+
+    (tmp_path / "0").write_bytes(b"old")
+    for _ in range(30):  # more often than there is memory to write from
+        with pytest.raises(FileExistsError):
+            put_two()
+
+
+def test_where_the_disk_cannot_be_asked_the_error_keeps_no_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: int) -> bool:
+        raise OSError(EIO, "Input/output error")
+
+    monkeypatch.setattr(new_files, "turn_direct", refuse)
+    for number in range(30):
+        with pytest.raises(OSError, match="Input/output"):
+            put(FolderSink(tmp_path), str(number), [noise(LEAST_BYTES)])
+        with pytest.raises(OSError, match="Input/output"):
+            put(FolderSink(tmp_path), f"{number}.large", [noise(BUFFER_BYTES + 1)])
+
+
+def test_without_another_thread_a_file_is_written_all_the_same(tmp_path: Path) -> None:
+    """As at the interpreter's end, or where the system starts no more threads."""
+    code = f"""
+import threading
+from em_assets.volumes.ledger import digest_of
+from em_assets.volumes.sinks import FolderSink, put
+from pathlib import Path
+def work():
+    threading.main_thread().join()
+    for number in range(30):
+        entry = put(FolderSink(Path({str(tmp_path)!r})), str(number), [bytes(5_000_000)])
+        assert entry.blake3 == digest_of(bytes(5_000_000))
+threading.Thread(target=work).start()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr == ""
+    assert [(tmp_path / str(number)).read_bytes() == bytes(5_000_000) for number in range(30)] == [True] * 30
+
+
+def test_spare_memory_is_let_go_and_found_again(tmp_path: Path) -> None:
+    assert written(tmp_path / "before", [noise(5_000_000)]) == noise(5_000_000)
+    writing_behind.let_go_of_spare()
+    assert written(tmp_path / "after", [noise(5_000_000)]) == noise(5_000_000)
 
 
 def test_a_file_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:

@@ -197,6 +197,21 @@ def test_impossible_voxel_sizes_and_types_are_refused_before_anything_is_written
     assert not (tmp_path / "v").exists()
 
 
+@pytest.mark.parametrize(("ome_zarr", "key"), [("0.4", "s0/0/0/0"), ("0.4", "s0/1/1/1"), ("0.5", "s0/c/0/0/0")])
+def test_a_file_that_cannot_be_written_is_told_whenever_that_is_noticed(
+    tmp_path: Path, make_source: Source, ome_zarr: str, key: str
+) -> None:
+    """Ever again: none keeps memory that the next ones write from."""
+    source = make_source(noise((65, 65, 65)))
+    for number in range(20):
+        in_the_way = tmp_path / str(number) / key
+        in_the_way.mkdir(parents=True)
+        with pytest.raises(StoreError, match=f"{number}: cannot write the volume"):
+            write(source, tmp_path / str(number), ome_zarr=ome_zarr)
+        assert not (tmp_path / str(number) / ".zattrs").exists()
+        assert not (tmp_path / str(number) / "zarr.json").exists()
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, make_source: Source) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError, match="cannot write the volume"):
