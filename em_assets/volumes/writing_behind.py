@@ -52,7 +52,7 @@ def take_buffer() -> Buffer:
         return buffer
     try:
         return np.frombuffer(aligned(BUFFER_BYTES), np.uint8)
-    except BaseException:
+    except (OSError, MemoryError):  # none to be had now: maybe later
         _disk.buffers.put(None)
         raise
 
