@@ -15,6 +15,7 @@ and syncs them. Three lines:
 import argparse
 import asyncio
 import gc
+import os
 import resource
 import shutil
 import statistics
@@ -150,7 +151,7 @@ def small(base: str, root: Path, names: list[str], in_flight: int) -> dict[str, 
             origin=PUBLIC_ORIGIN,
             patience=replace(PATIENCE, connections=in_flight),
             log=lambda line: None,
-            keep=lambda row: None,
+            keep=lambda rows: None,
         )
         assert len(files.fetch(job)) == len(names)
 
@@ -226,6 +227,7 @@ def paired(title: str, ways: Mapping[str, Way], dest: Path, reps: int) -> dict[s
             into = dest / f"{rep} {name}"
             into.mkdir(parents=True)
             gc.collect()
+            os.sync()  # nobody's files are written while another's clock runs
             began, cpu_began = time.perf_counter(), cpu_s()
             work(into)
             if rep:
@@ -233,7 +235,6 @@ def paired(title: str, ways: Mapping[str, Way], dest: Path, reps: int) -> dict[s
                 cpu[name].append(cpu_s() - cpu_began)
             if sum(1 for _ in into.iterdir()) == 1 and (into / "large.bin").exists():
                 shutil.rmtree(into)
-    shutil.rmtree(dest, ignore_errors=True)
     print(f"\n{title}")
     medians = {name: statistics.median(times) for name, times in wall.items()}
     for name, median in medians.items():
@@ -271,7 +272,7 @@ def main() -> int:
                 "large": (large(base), given.reps),
             }
             found = [
-                _judged(which, paired(TITLES[which], made, dest, reps))
+                _judged(which, paired(TITLES[which], made, dest / which, reps))
                 for which, (made, reps) in ways.items()
                 if given.only in (None, which)
             ]

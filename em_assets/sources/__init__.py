@@ -238,10 +238,10 @@ class _Got:
         """In words, what did not come over the wire."""
         return {"adopted": self.adopted, "referenced where they lie": self.referenced}
 
-    def keep(self, row: RawFile) -> None:
-        """Note a file, so that a killed run has not fetched it in vain."""
-        self._journal.add(row)
-        self.arriving.append(row)
+    def keep(self, rows: Sequence[RawFile]) -> None:
+        """Note files, so that a killed run has not fetched them in vain."""
+        self._journal.add(rows)
+        self.arriving += rows
 
     def acquired(self, rows: tuple[RawFile, ...], fingerprint: str, log: Callable[[str], None]) -> Acquired:
         """All that is held in the end, counted by its way; a line says so."""

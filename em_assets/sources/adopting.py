@@ -123,7 +123,7 @@ def adopt(taken: Adoption, job: Job) -> list[RawFile]:
         except _UnprovedError:
             unproved += 1
             continue
-        job.keep(row)
+        job.keep([row])
         rows.append(row)
         proofs[proof] += 1
     if rows:

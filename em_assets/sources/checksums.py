@@ -18,6 +18,10 @@ _LINE = re.compile(r"([0-9a-fA-F]{32,128})(?:\s+\*?(\S.*?))?\s*")
 _BSD_LINE = re.compile(r"(?:MD5|SHA1|SHA256|SHA512) ?\((.+)\) ?= ?([0-9a-fA-F]{32,128})\s*")
 MOST_SIDECAR_BYTES = 16 << 20
 
+_AMAZON = ("sha256", "sha1", "crc32c")
+_SAYING = {"x-goog-hash", "repr-digest", "content-md5", *(f"x-amz-checksum-{algorithm}" for algorithm in _AMAZON)}
+"""Headers with checksums."""
+
 
 class Digest(Protocol):
     """What hashlib's objects offer."""
@@ -63,16 +67,15 @@ def declared(headers: Mapping[str, str], *, is_whole: bool) -> dict[str, str]:
     where a key of Amazon's encrypts.
     """
     found: dict[str, str] = {}
-    if headers.get("x-goog-stored-content-encoding", "identity") == headers.get("Content-Encoding", "identity"):
-        found |= _pairs(headers.get("x-goog-hash", ""), "=")
-    found |= _pairs(headers.get("Repr-Digest", ""), "=:")
-    if is_whole:
-        found |= _amazon(headers)
-        found |= _decoded("md5", headers.get("Content-MD5", ""))
-    encrypted = headers.get("x-amz-server-side-encryption", "AES256") != "AES256"
-    by_customer = "x-amz-server-side-encryption-customer-algorithm" in headers
+    if not _SAYING.isdisjoint(name.lower() for name in headers):  # most servers have none of them
+        if headers.get("x-goog-stored-content-encoding", "identity") == headers.get("Content-Encoding", "identity"):
+            found |= _pairs(headers.get("x-goog-hash", ""), "=")
+        found |= _pairs(headers.get("Repr-Digest", ""), "=:")
+        if is_whole:
+            found |= _amazon(headers)
+            found |= _decoded("md5", headers.get("Content-MD5", ""))
     etag = _MD5_ETAG.fullmatch(headers.get("ETag", ""))
-    if etag and "md5" not in found and not encrypted and not by_customer:
+    if etag and "md5" not in found and not _is_encrypted(headers):
         found[ETAG_MD5] = etag[1].lower()
     return found
 
@@ -100,11 +103,17 @@ def read_sidecar(path: str, text: str) -> Iterator[tuple[str, str, str]]:
             yield beside[1], algorithm, digits.lower()
 
 
+def _is_encrypted(headers: Mapping[str, str]) -> bool:
+    """Whether a key of Amazon's or of a customer's encrypts: then an ETag is of other bytes."""
+    by_amazon = headers.get("x-amz-server-side-encryption", "AES256") != "AES256"
+    return by_amazon or "x-amz-server-side-encryption-customer-algorithm" in headers
+
+
 def _amazon(headers: Mapping[str, str]) -> dict[str, str]:
     if headers.get("x-amz-checksum-type", "FULL_OBJECT") != "FULL_OBJECT":
         return {}
     found: dict[str, str] = {}
-    for algorithm in ("sha256", "sha1", "crc32c"):
+    for algorithm in _AMAZON:
         found |= _decoded(algorithm, headers.get(f"x-amz-checksum-{algorithm}", ""))
     return found
 

@@ -6,6 +6,7 @@ and servers behind a proxy, are `UnusualError`, and `web` asks `requests` for th
 """
 
 import math
+import re
 import socket
 import ssl
 import struct
@@ -30,6 +31,7 @@ GATHER_S = 0.5
 
 _ANSWER = b"HTTP/1."
 _SAFE = "!$%&'()*+,/:;=?@[]~"
+_SERVER = re.compile("[^:/?#]+://[^/?#]*")
 
 
 class UnusualError(Exception):
@@ -55,7 +57,7 @@ class Headers(dict[str, str]):
 
     def get(self, name: str, default: str = "") -> str:  # type: ignore[override]
         """Value of a header; nothing where it is not there."""
-        return super().get(name.lower(), default)
+        return dict.get(self, name.lower(), default)
 
 
 @dataclass(frozen=True)
@@ -361,8 +363,9 @@ def verification(authorities: str) -> ssl.SSLContext:
 
 
 def _target(url: str) -> str:
-    parts = urlsplit(url)
-    return quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=_SAFE)
+    """What is asked for at the server: path and query."""
+    found = _SERVER.sub("", url, count=1).partition("#")[0]
+    return quote(found if found.startswith("/") else f"/{found}", safe=_SAFE)
 
 
 @lru_cache(maxsize=64)  # the HEAD behind a file is answered as its GET was, word for word

@@ -83,7 +83,7 @@ def _copy_box(volume: SourceVolume, start: ZYX, shape: ZYX, dest: Path, progress
         highest.append(slab.max())
         _write_slab(array[z : z + slab_shape[0]], slab, dest / "s0")
         progress.add_bytes(slab.nbytes)
-    progress.add_file()
+    progress.add_files(1)
     return bool(min(lowest) == max(highest))
 
 

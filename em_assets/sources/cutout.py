@@ -106,7 +106,7 @@ def fetch(job: Job) -> tuple[RawFile, ...]:
     finally:
         sweep(job.files_dir)
     for row in rows:
-        job.keep(row)
+        job.keep([row])
     return rows
 
 

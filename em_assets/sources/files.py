@@ -9,7 +9,6 @@ from contextvars import copy_context
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
-from urllib.parse import urlsplit
 
 from em_assets.errors import PlanTooLargeError, SourceError, SourceMissingError, SourceUnreachableError
 from em_assets.model import RawFile, RemoteFile, Source
@@ -19,7 +18,7 @@ from em_assets.sources.hosts import Host, host_of
 from em_assets.sources.job import Job
 from em_assets.sources.manifest import OLD
 from em_assets.sources.objects import Objects, Wish, is_small
-from em_assets.sources.origins import Origin, url_scheme
+from em_assets.sources.origins import Origin, url_server
 from em_assets.sources.partial import PARTIAL, partial_path, require_space, sync_folder, writable
 from em_assets.sources.paths import addresses, below, lone_name, safe_relative_path
 from em_assets.sources.progress import Progress, megabytes
@@ -146,18 +145,19 @@ def _fetched(job: Job, missing: list[RemoteFile], progress: Progress) -> Iterato
     """Fetch many at once; the first that fails ends the others, whose partials the next run goes on with."""
     fetching = _Fetching(job, progress)
     paths = frozenset(remote.path for remote in job.remotes)
-    sidecars = [remote for remote in missing if sidecar_of(remote.path, paths)]
-    others = [remote for remote in missing if not sidecar_of(remote.path, paths)]
+    sums = {path for path in paths if sidecar_of(path, paths)}
+    sidecars = [remote for remote in missing if remote.path in sums]
+    others = [remote for remote in missing if remote.path not in sums]
     with connections_kept():
         try:
             yield from fetching.fetch(sidecars, {})
-            yield from fetching.fetch(others, _said_beside(job, paths))
+            yield from fetching.fetch(others, _said_beside(job, sums))
         except BaseException:
             fetching.ended.set()
             raise
-    for folder in sorted({(job.files_dir / remote.path).parent for remote in missing}):
-        with writable(folder, job.source.url):
-            sync_folder(folder)
+    for folder in sorted({remote.path.rpartition("/")[0] for remote in missing}):
+        with writable(job.files_dir / folder, job.source.url):
+            sync_folder(job.files_dir / folder)
 
 
 class _Fetching:
@@ -176,9 +176,10 @@ class _Fetching:
         for host, theirs in self._by_host(wishes):
             begun = _begun({wish.dest.parent for wish in theirs})
             small = [wish for wish in theirs if is_small(wish.remote) and self._is_new(wish, begun)]
-            objects = Objects(self._job.origin, self._job.patience, host, self._count)
-            for wish, fetched in objects.fetch(small):
-                yield self._kept(wish, fetched)
+            objects = Objects(self._job.origin, self._job.patience, host)
+            for found in objects.fetch(small):
+                self._progress.add_bytes(sum(fetched.size_bytes for _, fetched in found))
+                yield from self._kept(found)
             for wish in small:
                 del carefully[wish.remote.path]
             carefully |= {wish.remote.path: wish for wish in objects.left}
@@ -194,7 +195,7 @@ class _Fetching:
                 for pool, theirs in pools:
                     tasks |= {pool.submit(copy_context().run, self._carefully, wish): wish for wish in theirs}
                 for task in as_completed(tasks):
-                    yield self._kept(tasks[task], task.result())
+                    yield from self._kept([(tasks[task], task.result())])
             except BaseException:
                 self.ended.set()
                 for pool, _ in pools:
@@ -205,11 +206,11 @@ class _Fetching:
         """Each server has its own limit: a file that only a fallback lists comes from that."""
         groups: dict[str, list[Wish]] = {}
         for wish in wishes:
-            groups.setdefault(_server(wish.remote.url), []).append(wish)
+            groups.setdefault(url_server(wish.remote.url), []).append(wish)
         return [(self._host(theirs[0].remote.url), theirs) for theirs in groups.values()]
 
     def _host(self, url: str) -> Host:
-        at = _server(url)
+        at = url_server(url)
         if at not in self._hosts:
             raw, patience = self._job.files_dir.parents[1], self._job.patience
             host = host_of(url, raw, patience.connections, self._job.log)
@@ -231,7 +232,7 @@ class _Fetching:
     def _carefully(self, wish: Wish) -> Fetched:
         """The file from where it is listed; one that a lock demands from the first of its addresses that has it."""
         refusals: list[SourceError] = []
-        urls = sorted(self._addresses(wish.remote), key=lambda url: _server(url) in self._silent)
+        urls = sorted(self._addresses(wish.remote), key=lambda url: url_server(url) in self._silent)
         for url, patience in self._shared_out(urls, wish):
             try:
                 return self._from(url, wish, patience)
@@ -240,7 +241,7 @@ class _Fetching:
                     raise
                 refusals.append(error)
                 if isinstance(error, SourceUnreachableError):
-                    self._silent.add(_server(url))  # and each of its other files need not wait for it first
+                    self._silent.add(url_server(url))  # and each of its other files need not wait for it first
         if len(refusals) == 1:
             raise refusals[0]
         is_missing = all(isinstance(error, SourceMissingError) for error in refusals)
@@ -281,11 +282,21 @@ class _Fetching:
                 waited_s=_waited_s(wish, url),
             )
 
-    def _kept(self, wish: Wish, fetched: Fetched) -> RawFile:
-        row = RawFile(**wish.remote.model_dump(exclude={"size_bytes"}), **fetched._asdict(), source=self._job.index)
-        self._job.keep(row)
-        self._progress.add_file()
-        return row
+    def _kept(self, found: list[tuple[Wish, Fetched]]) -> list[RawFile]:
+        rows = [
+            RawFile(
+                path=wish.remote.path,
+                url=wish.remote.url,
+                size_bytes=fetched.size_bytes,
+                sha256=fetched.sha256,
+                validator=wish.remote.validator,
+                source=self._job.index,
+            )
+            for wish, fetched in found
+        ]
+        self._job.keep(rows)
+        self._progress.add_files(len(rows))
+        return rows
 
     def _count(self, n_bytes: int) -> None:
         if self.ended.is_set():
@@ -298,10 +309,6 @@ def _waited_s(wish: Wish, url: str) -> float:
     return wish.waited_s if url == wish.remote.url else 0.0
 
 
-def _server(url: str) -> str:
-    return f"{url_scheme(url)}://{urlsplit(url).netloc}"
-
-
 def _begun(folders: set[Path]) -> set[Path]:
     """Those of these folders where something is still arriving: one look at each, not one at every file."""
     return {
@@ -311,12 +318,12 @@ def _begun(folders: set[Path]) -> set[Path]:
     }
 
 
-def _said_beside(job: Job, paths: frozenset[str]) -> dict[str, dict[str, str]]:
+def _said_beside(job: Job, sidecars: set[str]) -> dict[str, dict[str, str]]:
     """Path → checksums, from the sidecars that are held by now."""
     said: dict[str, dict[str, str]] = {}
-    for path in sorted(paths):
+    for path in sorted(sidecars):
         file = job.files_dir / path
-        if not sidecar_of(path, paths) or not file.is_file() or file.stat().st_size > MOST_SIDECAR_BYTES:
+        if not file.is_file() or file.stat().st_size > MOST_SIDECAR_BYTES:
             continue
         for named, algorithm, digits in read_sidecar(path, file.read_text(errors="replace")):
             said.setdefault(named, {})[algorithm] = digits

@@ -131,7 +131,7 @@ def _referenced(job: Job, remote: RemoteFile, checksums: Mapping[str, str]) -> R
         validator=remote.validator,
         source=job.index,
     )
-    job.keep(row)
+    job.keep([row])
     return row
 
 

@@ -1,6 +1,6 @@
 """What one source of a dataset is to fetch, and what is held of it already."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +26,7 @@ class Job:
     files_dir, quarantine
         Where good files go, and where what turned out to be no data is kept.
     keep
-        Told of every file that is at its final name.
+        Told of the files that are at their final names, one or some.
     locked
         Path → SHA-256 that a lock file demands; empty where none is to be followed.
     """
@@ -41,7 +41,7 @@ class Job:
     origin: Origin
     patience: Patience
     log: Log
-    keep: Callable[[RawFile], None]
+    keep: Callable[[Sequence[RawFile]], None]
     locked: Mapping[str, str] = field(default_factory=dict)
 
     def held_row(self, remote: RemoteFile) -> RawFile | None:

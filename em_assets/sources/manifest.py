@@ -267,11 +267,11 @@ class Journal:
                 continue
         return rows
 
-    def add(self, file: RawFile) -> None:
-        """Note a file that is at its final name, on a line of its own: the one before may be torn."""
-        line = f"\n{file.model_dump_json()}\n".encode()
-        with self._lock, writable(self._path, "the journal", len(line)), self._path.open("ab") as journal:
-            journal.write(line)
+    def add(self, files: Iterable[RawFile]) -> None:
+        """Note files that are at their final names, each on a line of its own: the one before may be torn."""
+        lines = "".join(f"\n{file.model_dump_json()}\n" for file in files).encode()
+        with self._lock, writable(self._path, "the journal", len(lines)), self._path.open("ab") as journal:
+            journal.write(lines)
 
     def remove(self) -> None:
         """Forget it: the manifest has taken it up."""

@@ -6,18 +6,22 @@ connection that breaks off (what came of it is kept), a checksum that does not a
 first file that makes anybody wait leaves all the others too: what waits for each of a thousand files waits for hours.
 """
 
+import functools
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Lock
+from typing import NamedTuple
 
 from em_assets.errors import SourceError
 from em_assets.model import RemoteFile
+from em_assets.sources import unnamed
 from em_assets.sources.answers import Answer, asking, resume_with, validators_of
 from em_assets.sources.checksums import algorithm_of, declared, new_digest
 from em_assets.sources.connection import Connection, Head, UnusualError
@@ -37,6 +41,9 @@ SMALL_BYTES = BLOCK_BYTES - (1 << 17)
 AT_A_TIME = 32
 """Files on one connection before another process may have it."""
 
+TOLD_EVERY_S = 0.05
+"""Between the files of one connection that came and the word that they have: each word wakes whoever listens."""
+
 AT_FIRST = 4 * (os.cpu_count() or 1)
 """Connections to begin with: enough for a server that is near, where more of them only take turns at the processor."""
 
@@ -47,8 +54,7 @@ SHARE_OF_PATIENCE = 0.5
 """Of each wait; what is left after it has all of them still to come, and both must end in time."""
 
 
-@dataclass(frozen=True)
-class Wish:
+class Wish(NamedTuple):
     """A small file to be fetched: where to, and what it must be."""
 
     remote: RemoteFile
@@ -59,24 +65,18 @@ class Wish:
 
 @dataclass
 class Objects:
-    """Fetches small files; those that it leaves are in `left`.
-
-    Attributes
-    ----------
-    on_bytes
-        Told of every file's bytes; an error of its own ends everything.
-    """
+    """Fetches small files; those that it leaves are in `left`."""
 
     origin: Origin
     patience: Patience
     host: Host
-    on_bytes: Callable[[int], None]
     left: list[Wish] = field(default_factory=list)
     _is_looked_at_again: bool = True
     _ended: Event = field(default_factory=Event)
     _waited_s: float = 0.0  # in vain, since the last file that came
     _n_worth_another: int = 0  # files that came mostly of waiting
-    _folders: set[Path] = field(default_factory=set)  # that are there
+    _folders: set[str] = field(default_factory=set)  # that are there
+    _is_unnamed: bool = True  # a file that is not at its final name yet, as far as the system has such files
 
     def __post_init__(self) -> None:
         waits = {name: SHARE_OF_PATIENCE * getattr(self.patience, name) for name in ("connect_s", "read_s", "stall_s")}
@@ -84,27 +84,23 @@ class Objects:
         is_ended = self.host.is_ended
         self.host = replace(self.host, is_ended=lambda: self._ended.is_set() or is_ended())
 
-    def fetch(self, wishes: Sequence[Wish]) -> Iterator[tuple[Wish, Fetched]]:
-        """Yield what is at its final name; folders are not synced yet.
+    def fetch(self, wishes: Sequence[Wish]) -> Iterator[list[tuple[Wish, Fetched]]]:
+        """Yield what is at its final name, some files at a time; folders are not synced yet.
 
         Raises
         ------
         StoreError
             The disk is full or cannot be written.
         """
-        done: SimpleQueue[tuple[Wish, Fetched] | BaseException | None] = SimpleQueue()
+        done: SimpleQueue[list[tuple[Wish, Fetched]] | BaseException | None] = SimpleQueue()
         lock = Lock()
 
         def work() -> None:
             try:
                 wish = self._next(pending, lock)
                 while wish is not None:
-                    with self.host.line():
-                        for _ in range(AT_A_TIME):
-                            self._one(wish, done.put)
-                            wish = self._next(pending, lock)
-                            if wish is None:
-                                break
+                    with self.host.line(), self._connection_to(wish) as connection:
+                        wish = self._turn(wish, connection, functools.partial(self._next, pending, lock), done.put)
             except BaseException as error:  # noqa: BLE001 - raised again, by `fetch`
                 done.put(error)
             done.put(None)
@@ -133,37 +129,69 @@ class Objects:
         with lock:
             return None if self.host.is_ended() else next(pending, None)
 
-    def _one(self, wish: Wish, done: Callable[[tuple[Wish, Fetched]], None]) -> None:
+    @contextmanager
+    def _connection_to(self, wish: Wish) -> Iterator[Connection | None]:
+        """The connection for a thread's files, which are all of one server; None where there is none of this kind."""
+        location = self._location(wish)
+        with connection_for(location.url) if location else nullcontext() as connection:
+            yield connection
+
+    def _location(self, wish: Wish) -> Location | None:
+        asked = ask_ranged(wish.remote.url, self.origin)
+        return asked[0].web_location(asked[1]) if asked else None
+
+    def _turn(
+        self,
+        wish: Wish | None,
+        connection: Connection | None,
+        next_wish: Callable[[], Wish | None],
+        tell: Callable[[list[tuple[Wish, Fetched]]], None],
+    ) -> Wish | None:
+        """Fetch some files; the one that is next. Of those that have come is told now and then."""
+        found: list[tuple[Wish, Fetched]] = []
+        told_at = time.monotonic()
+        try:
+            for _ in range(AT_A_TIME):
+                if wish is None:
+                    break
+                fetched = self._one(wish, connection)
+                if fetched is not None:
+                    found.append((wish, fetched))
+                if found and time.monotonic() - told_at > TOLD_EVERY_S:
+                    tell(found)
+                    found, told_at = [], time.monotonic()
+                wish = next_wish()
+        finally:
+            if found:
+                tell(found)
+        return wish
+
+    def _one(self, wish: Wish, connection: Connection | None) -> Fetched | None:
+        """The file at its final name; None where it is left to others."""
         began_at = time.monotonic()
-        fetched = self._fetched(wish)
+        fetched = self._fetched(wish, connection) if connection else None
         if fetched is None:
             waited_s = time.monotonic() - began_at
-            self.left.append(replace(wish, waited_s=waited_s))
+            self.left.append(wish._replace(waited_s=waited_s))
             self._waited_s += waited_s
             if self._waited_s >= min(self.patience.connect_s, self.patience.read_s, self.patience.stall_s):
                 self._ended.set()
-            return
-        self._waited_s = 0.0
-        self.on_bytes(fetched.size_bytes)
-        done((wish, fetched))
+        else:
+            self._waited_s = 0.0
+        return fetched
 
-    def _fetched(self, wish: Wish) -> Fetched | None:
-        """The file at its final name; None where it is left to others."""
-        asked = ask_ranged(wish.remote.url, self.origin)
-        if asked is None:
+    def _fetched(self, wish: Wish, connection: Connection) -> Fetched | None:
+        location = self._location(wish)
+        if location is None:
             return None
-        location = asked[0].web_location(asked[1])
-        with connection_for(location.url) as connection:
-            if connection is None:
-                return None
-            try:
-                return self._received(wish, location, connection)
-            except (SourceError, UnusualError, OSError):
-                connection.close()
-                return None
+        try:
+            return self._received(wish, location.url, connection)
+        except (SourceError, UnusualError, OSError):
+            connection.close()
+            return None
 
-    def _received(self, wish: Wish, location: Location, connection: Connection) -> Fetched | None:
-        url, patience = location.url, self.patience
+    def _received(self, wish: Wish, url: str, connection: Connection) -> Fetched | None:
+        patience = self.patience
         began_at = time.monotonic()
         head = connection.ask(
             "GET",
@@ -184,10 +212,8 @@ class Objects:
         came_at = time.monotonic()
         sums = sums_of(declared(head.headers, is_whole=True), wish.demand)
         validators_behind = self._looked_at_again(connection, url, is_needed=bool(validators and not sums))
-        digests = {name: new_digest(algorithm_of(name)) for name in {"sha256", *sums}}
-        for digest in digests.values():
-            digest.update(body)
-        is_proved = all(digests[name].hexdigest() == digits for name, digits in sums.items())
+        digests = {name: _digest(algorithm_of(name), body) for name in {"sha256", *sums}}
+        is_proved = all(digests[name] == digits for name, digits in sums.items())
         is_unchanged = validators_behind is None or agree(validators[0], validators_behind)
         has_surplus = validators_behind is None and connection.has_surplus  # a second answer has come right behind it
         if not is_proved or not is_unchanged or has_surplus or _is_page(wish, body):
@@ -196,7 +222,7 @@ class Objects:
         self._write(wish, connection.block, len(body))
         is_waited_for = came_at - began_at > WORTH_ANOTHER * (time.monotonic() - began_at)
         self._n_worth_another = max(self._n_worth_another + (1 if is_waited_for else -1), 0)
-        return Fetched(digests["sha256"].hexdigest(), len(body))
+        return Fetched(digests["sha256"], len(body))
 
     def _looked_at_again(self, connection: Connection, url: str, *, is_needed: bool) -> tuple[str, ...] | None:
         """The validators behind the last byte; None where nobody needs them.
@@ -216,26 +242,29 @@ class Objects:
         return validators_of(behind) if behind.ok else ()
 
     def _write(self, wish: Wish, block: memoryview, size_bytes: int) -> None:
-        """All of it beside the final name, synced, then there."""
-        beside, folder = str(partial_path(wish.dest)), wish.dest.parent
+        """All of it without a name, or beside the final one; synced, then there."""
+        dest = str(wish.dest)
+        folder = dest.rpartition(os.sep)[0]
         try:
             if folder not in self._folders:
-                folder.mkdir(parents=True, exist_ok=True)
+                Path(folder).mkdir(parents=True, exist_ok=True)
                 self._folders.add(folder)
-            descriptor = direct.write_new(beside, block, size_bytes)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            os.replace(beside, wish.dest)  # noqa: PTH105 - a thousand paths a second
+            if not (self._is_unnamed and _written_unnamed(dest, folder, block, size_bytes)):
+                self._is_unnamed = False
+                _written_beside(dest, block, size_bytes)
         except OSError as error:
-            Path(beside).unlink(missing_ok=True)
             raise unwritable(error, wish.dest, wish.remote.path, wish.remote.size_bytes) from error
 
 
 def is_small(remote: RemoteFile) -> bool:
     """Whether a file is for this way."""
     return remote.size_bytes is not None and remote.size_bytes <= SMALL_BYTES
+
+
+def _digest(algorithm: str, body: memoryview) -> str:
+    digest = new_digest(algorithm)
+    digest.update(body)
+    return digest.hexdigest()
 
 
 def _is_as_listed(head: Head, validators: tuple[str, ...], remote: RemoteFile) -> bool:
@@ -245,7 +274,40 @@ def _is_as_listed(head: Head, validators: tuple[str, ...], remote: RemoteFile) -
 
 
 def _is_page(wish: Wish, body: memoryview) -> bool:
-    return why_no_data(PurePosixPath(wish.remote.path).name, bytes(body[:HEAD_BYTES]), len(body)) is not None
+    return why_no_data(wish.remote.path.rpartition("/")[2], bytes(body[:HEAD_BYTES]), len(body)) is not None
+
+
+def _written_unnamed(dest: str, folder: str, block: memoryview, size_bytes: int) -> bool:
+    """Whether the file is at its final name; no, and nothing is left of it, where the system has no unnamed files."""
+    descriptor = unnamed.written(folder, block, size_bytes)
+    if descriptor is None:
+        return False
+    try:
+        os.fsync(descriptor)
+        return unnamed.named(descriptor, dest)
+    except FileExistsError:  # of a run that was killed before it could say so
+        beside = partial_path(Path(dest))
+        beside.unlink(missing_ok=True)
+        if not unnamed.named(descriptor, str(beside)):
+            return False
+        beside.replace(dest)
+        return True
+    finally:
+        os.close(descriptor)
+
+
+def _written_beside(dest: str, block: memoryview, size_bytes: int) -> None:
+    beside = partial_path(Path(dest))
+    try:
+        descriptor = direct.write_new(str(beside), block, size_bytes)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        beside.replace(dest)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def _keep_beginning(wish: Wish, head: Answer, body: memoryview) -> None:

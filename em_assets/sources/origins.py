@@ -12,6 +12,7 @@ Dataset files, manifests and errors always name the public URL; only `locate` kn
     file:///P, a path, this machine's own addresses      never mapped
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ Protocol = Literal["http", "ftp", "s3"]
 SCHEMES = ("http", "https", "ftp", "s3", "gs", "file")
 GOOGLE_STORAGE = "storage.googleapis.com"
 THIS_MACHINE = ("127.0.0.1", "localhost", "[::1]")
+_SERVER = re.compile("([^:/?#]+)://([^/?#]*)")
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,14 @@ class Location:
 
 def url_scheme(url: str) -> str:
     """Scheme of a URL in lower case; `file` for a plain path."""
-    return url.split("://", 1)[0].lower() if "://" in url else "file"
+    scheme, mark, _ = url.partition("://")
+    return scheme.lower() if mark else "file"
+
+
+def url_server(url: str) -> str:
+    """Scheme and server of a URL, `https://HOST:PORT`; `file://` for a plain path."""
+    found = _SERVER.match(url)
+    return f"{found[1].lower()}://{found[2]}" if found else "file://"
 
 
 def locate(url: str, origin: Origin) -> Location:
@@ -88,10 +97,10 @@ def locate(url: str, origin: Origin) -> Location:
         return Location(_local_path(url))
     if scheme not in SCHEMES:
         raise SourceError(f"{url}: {scheme}:// is not supported; one of {', '.join(SCHEMES)} or a path expected")
-    parts = urlsplit(url)
-    if not parts.netloc:
+    server = url_server(url).partition("://")[2]
+    if not server:
         raise SourceError(f"{url}: no host or bucket after {scheme}://")
-    if scheme in ("http", "https", "ftp") and parts.netloc.rsplit(":", 1)[0] in THIS_MACHINE:
+    if scheme in ("http", "https", "ftp") and server.rsplit(":", 1)[0] in THIS_MACHINE:
         return Location(url)
     bucket_and_key = _bucket_and_key(url, scheme)
     if origin.folder is not None:

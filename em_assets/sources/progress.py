@@ -79,10 +79,10 @@ class Progress:
         if line:
             self.log(line)
 
-    def add_file(self) -> None:
-        """Count a file that is whole."""
+    def add_files(self, count: int) -> None:
+        """Count files that are whole."""
         with self._lock:
-            self.done_files += 1
+            self.done_files += count
         for each in tuple(_WATCHING):
             each.moved(self)
 

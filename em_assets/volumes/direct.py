@@ -71,18 +71,16 @@ def turn_plain(descriptor: int) -> None:
     fcntl.fcntl(descriptor, fcntl.F_SETFL, os.O_WRONLY)
 
 
-def write_new(path: str, block: memoryview, size_bytes: int) -> int:
-    """A new file with the first bytes of an `aligned` block, which is as long as `rounded_up` of them; its descriptor.
-
-    Nothing is synced yet.
-    """
-    whole = rounded_up(size_bytes)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+def write_new(path: str, block: memoryview, size_bytes: int, flags: int = os.O_WRONLY | os.O_CREAT | os.O_TRUNC) -> int:
+    """A new file with the first bytes of an `aligned` block; its descriptor. Nothing is synced yet."""
+    n_whole = size_bytes - size_bytes % ALIGNED_BYTES
     direct = open_direct(path, flags) if size_bytes >= LEAST_BYTES else None
     if direct is not None:
         try:
-            if write_past(direct, block[:whole], 0) == whole:
-                os.ftruncate(direct, size_bytes)
+            if write_past(direct, block[:n_whole], 0) == n_whole:
+                if n_whole != size_bytes:
+                    turn_plain(direct)
+                    write_all(direct, block[n_whole:size_bytes], n_whole)
                 return direct
         except BaseException:
             os.close(direct)

@@ -210,7 +210,7 @@ def test_bytes_that_are_held_and_differ_are_fetched_as_locked(
     assert row.validator is None
     if killed:
         (theirs / "manifest.parquet").unlink()
-        Journal(theirs).add(row)
+        Journal(theirs).add([row])
     script.says("/a.tif", after)
     locked = row.model_copy(update={"sha256": hashlib.sha256(after).hexdigest()})
     write_lock(theirs, [locked], "f")
@@ -269,7 +269,7 @@ def test_what_a_failed_fetch_put_beside_dropped_bytes_is_put_right(mine: Path, d
     before = kept.read_bytes()
     kept.write_bytes(before[::-1])
     arrived = {"sha256": hashlib.sha256(before[::-1]).hexdigest(), "validator": None}
-    Journal(mine).add(rows[1].model_copy(update=arrived))
+    Journal(mine).add([rows[1].model_copy(update=arrived)])
     acquire([SOURCE], archive, mine, log=str, made_of="made of")
     assert kept.read_bytes() == before
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from faulty_web import Exchange, FaultyWeb, etag, faulty_web
 
 from em_assets.errors import SourceError, SourceUnreachableError, StoreError
 from em_assets.model import RawFile, RemoteFile, Source
-from em_assets.sources import files
+from em_assets.sources import files, unnamed
 from em_assets.sources.job import Job
 from em_assets.sources.origins import PUBLIC_ORIGIN
 from em_assets.sources.wire import Patience
@@ -52,7 +52,7 @@ def job(web: FaultyWeb, raw_dir: Path, patience: Patience = HASTY) -> Job:
         origin=PUBLIC_ORIGIN,
         patience=patience,
         log=lambda line: None,
-        keep=lambda row: None,
+        keep=lambda rows: None,
     )
 
 
@@ -69,6 +69,19 @@ def test_each_is_asked_for_once_and_looked_at_again_behind_its_last_byte(
     assert all_right(files.fetch(job(web, tmp_path / "x")), tmp_path / "x")
     asked = [method for method, _, _ in web.asked]
     assert (asked.count("GET"), asked.count("HEAD")) == (60, 60)
+
+
+@pytest.mark.parametrize("has_unnamed", [True, False], ids=["without a name", "beside it"])
+def test_a_file_that_is_there_already_is_replaced(
+    serve: Callable[[Answer], FaultyWeb], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_unnamed: bool
+) -> None:
+    """It came with a run that was killed before it could note it; what that run had begun is there too."""
+    if not has_unnamed:
+        monkeypatch.setattr(unnamed, "_FLAG", 0)
+    folder = tmp_path / "x/files/0"
+    folder.mkdir(parents=True)
+    (folder / "007").write_bytes(b"of another version")
+    assert all_right(files.fetch(job(serve(well), tmp_path / "x")), tmp_path / "x")
 
 
 def test_where_the_server_says_checksums_nothing_is_looked_at_again(
@@ -223,7 +236,7 @@ def test_an_error_of_whoever_keeps_the_files_ends_the_others(
         threading.Event().wait(0.02)
         return well(x, content)
 
-    def keep(row: RawFile) -> None:
+    def keep(rows: Sequence[RawFile]) -> None:
         raise error("stop")
 
     web = serve(answer)

@@ -81,7 +81,7 @@ def test_a_terminal_draws_a_bar_with_bytes_rate_and_time_left(monkeypatch: pytes
     progress = Progress("https://me:hunter2@a.org/d/", str, n_files=2, total_bytes=1_000_000)
     with transfers_shown(), progress.shown():
         progress.add_bytes(500_000)
-        progress.add_file()
+        progress.add_files(1)
     drawn = terminal.getvalue()
     assert "https://***@a.org/d/, 1 of 2 files" in drawn
     assert "0.5/1.0 MB" in drawn

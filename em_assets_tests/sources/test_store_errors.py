@@ -31,7 +31,7 @@ WRITES: dict[str, Callable[[Path], object]] = {
     f".{LOCK}.new": lambda raw: write_lock(raw, ROWS, "f00d"),
     f"{OLD}/.{'0' * 64}.new": lambda raw: keep_old(raw / "a.tif", raw / OLD / ("0" * 64)),
     f".{DROPPED}.new": lambda raw: drop_bytes(raw, ROWS, "made of"),
-    JOURNAL: lambda raw: Journal(raw).add(ROWS[0]),
+    JOURNAL: lambda raw: Journal(raw).add(ROWS[:1]),
 }
 
 
@@ -47,8 +47,8 @@ def test_what_cannot_be_written_is_named_with_the_room_that_is_left(tmp_path: Pa
 def test_a_journal_goes_on_behind_a_torn_line(tmp_path: Path, torn: bytes) -> None:
     """A full disk cuts a line short, perhaps within a letter; the next file is not lost with it."""
     named = row("slice\u2028one.tif")  # a line's end to Python, not to JSON
-    Journal(tmp_path).add(named)
+    Journal(tmp_path).add([named])
     with (tmp_path / JOURNAL).open("ab") as journal:
         journal.write(torn)
-    Journal(tmp_path).add(row("c.tif"))
+    Journal(tmp_path).add([row("c.tif")])
     assert Journal(tmp_path).read() == [named, row("c.tif")]

@@ -62,10 +62,11 @@ def test_what_a_file_system_has_is_used(disk: Path) -> None:
     assert opened is not None
     assert is_direct(opened)
     os.close(opened)
-    for size_bytes, expected in ((direct.LEAST_BYTES - 1, False), (direct.LEAST_BYTES, True), (270_001, True)):
+    for size_bytes, expected in ((direct.LEAST_BYTES - 1, False), (direct.LEAST_BYTES, True), (270_336, True)):
         written = direct.write_new(str(disk / "y"), block(size_bytes), size_bytes)
         assert is_direct(written) == expected
         os.close(written)
+        assert (disk / "y").read_bytes() == NOISE[:size_bytes]
     file = NewFile(disk / "z")
     file.append([NOISE])
     assert is_direct(descriptor_of(disk / "z"))
