@@ -5,12 +5,14 @@ Bodies come over a plain `Connection`, or through `requests` where an answer is 
 
 import http.client
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
 from html.parser import HTMLParser
+from itertools import chain, zip_longest
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
@@ -20,8 +22,18 @@ from em_assets.sources.checksums import declared
 from em_assets.sources.connection import Connection, GarbledError, Head, UnusualError
 from em_assets.sources.globs import Wanted
 from em_assets.sources.origins import Location
-from em_assets.sources.sessions import asked, check_status, connection_for, session_for
-from em_assets.sources.wire import BLOCK_BYTES, LATER, Body, Entry, NotResumedError, Patience, Resume, Watch
+from em_assets.sources.sessions import asked, check_status, connection_for, connections_kept, session_for
+from em_assets.sources.wire import (
+    BLOCK_BYTES,
+    LATER,
+    SHARE_OF_PATIENCE,
+    Body,
+    Entry,
+    NotResumedError,
+    Patience,
+    Resume,
+    Watch,
+)
 
 if TYPE_CHECKING:
     import socket
@@ -33,7 +45,10 @@ MOST_PAGE_BYTES = 64 << 20
 """Of an index page: some hundred thousand files in one folder."""
 
 MOST_REDIRECTS = 10
-AT_ONCE = 4
+AT_ONCE = 3
+IN_A_ROW = 32
+"""Questions that are sent before the first is answered: a folder may hold ten thousand slices, and is watched."""
+
 REDIRECTS = (301, 302, 303, 307, 308)
 NO_HEAD = (403, 405, 501)
 _COMPRESSED = (".gz", ".tgz", ".bz2", ".xz", ".zst", ".Z")
@@ -61,8 +76,7 @@ def entries(location: Location, wanted: Wanted, patience: Patience) -> list[Entr
         found = sorted(_walk(session, root, wanted, patience).items())
         if not found and _is_json(answer := _head(session, root, patience)):
             return [Entry("", None, validators_of(answer))]  # HEAD of an answer made anew proves no size
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            return list(pool.map(lambda item: _entry(item[0], _head(session, item[1], patience)), found))
+        return _entries(session, found, patience)
 
 
 def names(location: Location, patience: Patience) -> list[str]:
@@ -258,7 +272,38 @@ def _head(
     return patience(ask)
 
 
-def _entry(path: str, response: "requests.Response") -> Entry:
+def _entries(session: "requests.Session", found: Sequence[tuple[str, str]], patience: Patience) -> list[Entry]:
+    """Entries of files, each a path and a URL, in their order: some asked for at once on each of a few connections.
+
+    Whatever is not answered plainly is asked for by itself.
+    """
+    hasty = patience.within(SHARE_OF_PATIENCE * min(patience.connect_s, patience.read_s))
+    is_answered = True
+
+    def ask(row: Sequence[tuple[str, str]]) -> list[Entry]:
+        nonlocal is_answered
+        entries: list[Entry] = []
+        while len(entries) < len(row):
+            rest = row[len(entries) :]
+            heads = _heads([url for _, url in rest], hasty) if is_answered else []
+            is_answered &= len(heads) == len(rest) or (len(heads) > 1 and heads[-1].is_last)
+            for (path, url), head in zip_longest(rest[: len(heads) or 1], heads):
+                answer: Answer = head if head and head.status_code == 200 else _head(session, url, patience)
+                entries.append(_entry(path, answer))
+        return entries
+
+    rows = [found[at : at + IN_A_ROW] for at in range(0, len(found), IN_A_ROW)]
+    with connections_kept(), ThreadPoolExecutor(AT_ONCE) as pool:
+        contexts = [copy_context() for _ in rows]
+        return list(chain.from_iterable(pool.map(lambda context, row: context.run(ask, row), contexts, rows)))
+
+
+def _heads(urls: Sequence[str], patience: Patience) -> list[Head]:
+    with connection_for(urls[0]) as connection:
+        return connection.heads(urls, patience) if connection else []
+
+
+def _entry(path: str, response: Answer) -> Entry:
     return Entry(path, size_of(response), validators_of(response))
 
 
