@@ -5,9 +5,10 @@ ftplib takes "226 transfer complete" after half a file for success, so the calle
 
 import ftplib
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from itertools import chain, islice, repeat
 from urllib.parse import unquote, urlsplit
 
 from em_assets.errors import SourceError, SourceMissingError, SourceUnreachableError
@@ -17,6 +18,9 @@ from em_assets.sources.wire import BLOCK_BYTES, ELSEWHERE, LATER, Body, Entry, P
 
 MOST_FOLDERS = 100_000
 """That one source is listed through; links may lead in circles."""
+
+IN_A_ROW = 32
+"""Questions that a server without MLSD is sent before it has answered the first."""
 
 PASSING_ERRORS: tuple[type[Exception], ...] = (
     ftplib.error_temp,
@@ -39,7 +43,8 @@ def entries(location: Location, wanted: Wanted, patience: Patience) -> list[Entr
     SourceUnreachableError
         No answer, or one that says to come back later.
     """
-    return patience(lambda: _entries(location, wanted, patience))
+    rows = chain((IN_A_ROW,), repeat(1))  # after whatever has failed: a question waits for the answer before
+    return patience(lambda: _entries(location, wanted, patience, next(rows)))
 
 
 def names(location: Location, patience: Patience) -> list[str]:
@@ -87,14 +92,15 @@ def _restarted_at(ftp: ftplib.FTP, resume: Resume | None, validators: tuple[str,
     return resume.start
 
 
-def _entries(location: Location, wanted: Wanted, patience: Patience) -> list[Entry]:
+def _entries(location: Location, wanted: Wanted, patience: Patience, n_in_a_row: int) -> list[Entry]:
     with _connected(location, patience) as (ftp, path):
         if not path.endswith("/"):
             size_bytes = _size(ftp, path)
             if size_bytes is not None:
                 return [Entry("", size_bytes, _modified(ftp, path))]
         root = path.rstrip("/") + "/"
-        return sorted(_walk(ftp, location.url, root, wanted, patience), key=lambda entry: entry.path)
+        found = _walk(ftp, location.url, root, wanted, patience)
+        return sorted(_with_facts(ftp, root, found, n_in_a_row), key=lambda entry: entry.path)
 
 
 class _FTP(ftplib.FTP):
@@ -114,6 +120,33 @@ class _FTP(ftplib.FTP):
         """Remember the connection of a listing or a file."""
         self._data, size_bytes = super().ntransfercmd(cmd, rest)
         return self._data, size_bytes
+
+    def replies(self, commands: Sequence[str], n_in_a_row: int) -> list[str | None]:
+        """What a server says to each of some commands, so many of which are sent together; None where it refuses.
+
+        Raises
+        ------
+        ftplib.Error, EOFError, OSError
+            Whatever else it says: then nobody knows which reply is whose.
+        """
+        if any("\r" in command or "\n" in command for command in commands):
+            raise ValueError(f"a name without a line's end expected, found one in {commands}")
+        if self.sock is None:
+            raise EOFError
+        found: list[str | None] = []
+        for number in range(len(commands)):
+            if number % n_in_a_row == 0:
+                row = commands[number : number + n_in_a_row]
+                self.sock.sendall("".join(f"{command}\r\n" for command in row).encode(self.encoding))
+            try:
+                code, _, rest = self.getresp().partition(" ")
+            except ftplib.error_perm:
+                found.append(None)
+                continue
+            if code != "213":
+                raise ftplib.error_reply(code)
+            found.append(rest.strip())
+        return found
 
     def end(self) -> None:
         """End the session under whoever waits for it."""
@@ -154,8 +187,8 @@ def _named_errors(url: str) -> Iterator[None]:
         raise SourceUnreachableError(f"{url}: no answer, {LATER} ({error or 'the connection was closed'})") from error
 
 
-def _walk(ftp: _FTP, url: str, root: str, wanted: Wanted, patience: Patience) -> Iterator[Entry]:
-    """Yield the wanted files below a folder, in no order."""
+def _walk(ftp: _FTP, url: str, root: str, wanted: Wanted, patience: Patience) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield the wanted files below a folder, in no order: path, and what their listing says."""
     pending, n_folders = [""], 0
     while pending:
         folder, n_folders = pending.pop(), n_folders + 1
@@ -167,10 +200,24 @@ def _walk(ftp: _FTP, url: str, root: str, wanted: Wanted, patience: Patience) ->
                 if wanted.may_hold(path):
                     pending.append(f"{path}/")
             elif path in wanted:
-                size = facts.get("size")
-                size_bytes = int(size) if size else _size(ftp, root + path)
-                when = facts.get("modify")
-                yield Entry(path, size_bytes, _stamp(when) if when else _modified(ftp, root + path))
+                yield path, facts
+
+
+def _with_facts(ftp: _FTP, root: str, found: Iterable[tuple[str, dict[str, str]]], n_in_a_row: int) -> Iterator[Entry]:
+    """Yield the entries of files; for sizes and times that no listing says the server is asked, some at once."""
+    pending = iter(found)
+    while row := list(islice(pending, IN_A_ROW)):
+        asked = [
+            (path, name, command)
+            for path, facts in row
+            for name, command in (("size", "SIZE"), ("modify", "MDTM"))
+            if not facts.get(name)
+        ]
+        replies = ftp.replies([f"{command} {root}{path}" for path, _, command in asked], n_in_a_row)
+        said = {(path, name): reply for (path, name, _), reply in zip(asked, replies, strict=True)}
+        for path, facts in row:
+            size, when = (facts.get(name) or said[path, name] for name in ("size", "modify"))
+            yield Entry(path, int(size) if size else None, _stamp(when) if when else ())
 
 
 def _listed(ftp: _FTP, folder: str, patience: Patience) -> list[tuple[str, dict[str, str]]]:

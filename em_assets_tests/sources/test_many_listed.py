@@ -1,11 +1,14 @@
 """A folder of many files: their sizes are asked for in rows, and whatever a server makes of that, the list is right."""
 
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from faulty_ftp import faulty_ftp
 from faulty_web import Exchange, etag, faulty_web
 
 from em_assets.errors import SourceMissingError, SourceUnreachableError
@@ -147,3 +150,22 @@ def test_a_server_that_falls_silent_makes_nobody_wait_for_each_row() -> None:
     with pytest.raises(SourceUnreachableError, match="slice_"):
         listed(silent, replace(HASTY, tries=1))
     assert len(began) < 20
+
+
+@pytest.mark.parametrize("fault", ["none", "no_mlsd", "reads_one_line"])
+def test_a_folder_over_ftp_is_listed_whatever_the_server_knows(tmp_path: Path, fault: str) -> None:
+    """Without MLSD each file's size and time are asked for, in rows, of which some servers read a line."""
+    for name, content in CONTENTS.items():
+        (tmp_path / name).write_bytes(content)
+        os.utime(tmp_path / name, (1705276800, 1705276800 + len(content)))
+    (tmp_path / "further").mkdir()
+    (tmp_path / "further/a b.tif").write_bytes(b"12345")
+    os.utime(tmp_path / "further/a b.tif", (1705276800, 1705276800))
+    with faulty_ftp(tmp_path, fault) as url:
+        seen = observe([Source(url=f"{url}/")], PUBLIC_ORIGIN, patience=HASTY)
+    found = {remote.path: (remote.size_bytes, remote.validator) for _, remote in seen.files}
+    assert found.pop("further/a b.tif") == (5, "modified:2024-01-15T00:00:00Z")
+    assert {path: size_bytes for path, (size_bytes, _) in found.items()} == {
+        name: len(content) for name, content in CONTENTS.items()
+    }
+    assert len({validator for _, validator in found.values()}) == len(CONTENTS)
