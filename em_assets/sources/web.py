@@ -10,15 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
-from html.parser import HTMLParser
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urldefrag, urljoin, urlsplit
+from urllib.parse import urldefrag, urljoin, urlsplit
 
 from em_assets.errors import IncompleteError, SourceError, SourceUnreachableError
 from em_assets.sources.answers import Answer, asking, refuse_surplus, resume_with, size_of, span, validators_of
 from em_assets.sources.checksums import declared
 from em_assets.sources.connection import Connection, GarbledError, Head, UnusualError
 from em_assets.sources.globs import Wanted
+from em_assets.sources.index_pages import folder_at, is_below, links_below, links_in, text_of
 from em_assets.sources.origins import Location
 from em_assets.sources.sessions import asked, check_status, connection_for, session_for
 from em_assets.sources.wire import BLOCK_BYTES, LATER, Body, Entry, NotResumedError, Patience, Resume, Watch
@@ -58,11 +58,22 @@ def entries(location: Location, wanted: Wanted, patience: Patience) -> list[Entr
             if not urlsplit(head.url).path.endswith("/"):
                 return [_entry("", head)]
             root = head.url
-        found = sorted(_walk(session, root, wanted, patience).items())
+        tree = _Tree(session, root, wanted, patience)
+        found = tree.walk(root)
         if not found and _is_json(answer := _head(session, root, patience)):
             return [Entry("", None, validators_of(answer))]  # HEAD of an answer made anew proves no size
+        listed: list[Entry] = []
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            return list(pool.map(lambda item: _entry(item[0], _head(session, item[1], patience)), found))
+            while found:
+                heads = list(pool.map(lambda url: _head(session, url, patience), found.values()))
+                folders = [head.url for url, head in zip(found.values(), heads, strict=True) if _is_folder(url, head)]
+                listed += [
+                    _entry(path, head)
+                    for (path, url), head in zip(found.items(), heads, strict=True)
+                    if not _is_folder(url, head)
+                ]
+                found = {path: url for folder in folders for path, url in tree.walk(folder).items()}
+        return sorted(listed, key=lambda entry: entry.path)
 
 
 def names(location: Location, patience: Patience) -> list[str]:
@@ -74,7 +85,8 @@ def names(location: Location, patience: Patience) -> list[str]:
         As for `entries`.
     """
     with session_for(location.url) as session:
-        below = {path for path, _ in _children(session, location.url, location.url, patience)}
+        address, hrefs = _page(session, location.url, patience)
+    below = {path for path, _ in links_below(address, hrefs, folder_at(location.url, address))}
     return sorted(path for path in below if "/" not in path.rstrip("/"))
 
 
@@ -249,7 +261,8 @@ def _head(
     session: "requests.Session", url: str, patience: Patience, headers: Mapping[str, str] | None = None
 ) -> "requests.Response":
     def ask() -> "requests.Response":
-        with asked(session, "HEAD", url, patience, accept=(405, 501), headers=headers) as response:
+        # A signed address, which some archives send on to, may be asked for by GET and nothing else: 403.
+        with asked(session, "HEAD", url, patience, accept=NO_HEAD, headers=headers) as response:
             if response.ok:
                 return response
         with asked(session, "GET", url, patience, headers=headers) as response:  # closed before its body is read
@@ -295,53 +308,64 @@ def _content(response: "requests.Response", url: str, patience: Patience, left_s
     return bytes(content)
 
 
-def _walk(session: "requests.Session", root: str, wanted: Wanted, patience: Patience) -> dict[str, str]:
-    """Return decoded path → URL of every wanted file below an index page; only what lies below it is followed."""
-    files: dict[str, str] = {}
-    seen = {root}
-    pending = [root]
-    while pending:
-        for path, url in _children(session, pending.pop(), root, patience):
-            if path.endswith("/"):
-                if url not in seen and wanted.may_hold(path):
-                    seen.add(url)
-                    pending.append(url)
-            elif path in wanted:
-                files[path] = url
-        if len(seen) > MOST_PAGES:
-            raise SourceError(f"{root}: more than {MOST_PAGES:,} folders; narrow `include`")
-    return files
+class _Tree:
+    """What lies below an index page; only what does is followed."""
+
+    def __init__(self, session: "requests.Session", root: str, wanted: Wanted, patience: Patience) -> None:
+        self._session, self._wanted, self._patience = session, wanted, patience
+        self._root = self._top = root  # asked for, and where that leads
+        self._seen: set[str] = set()
+        self._found: set[str] = set()
+
+    def walk(self, page: str) -> dict[str, str]:
+        """Return decoded path → URL of every wanted file below a page that is new.
+
+        Raises
+        ------
+        SourceError
+            A folder leads elsewhere, or there are too many.
+        """
+        files: dict[str, str] = {}
+        pending = [page]
+        while pending:
+            for path, url in self._children(pending.pop()):
+                if path.endswith("/"):
+                    if url not in self._seen and self._wanted.may_hold(path):
+                        self._seen.add(url)
+                        pending.append(url)
+                elif path in self._wanted and path not in self._found:
+                    files[path] = url
+            if len(self._seen) > MOST_PAGES:
+                raise SourceError(f"{self._root}: more than {MOST_PAGES:,} folders; narrow `include`")
+        self._found |= files.keys()
+        return files
+
+    def _children(self, page: str) -> Iterator[tuple[str, str]]:
+        self._seen.add(page)
+        address, hrefs = _page(self._session, page, self._patience)
+        if page == self._root:
+            self._top = folder_at(self._root, address)
+        elif not is_below(address, self._top):
+            raise SourceError(
+                f"{page}: sent on to {address}, which is not below {self._top}: what that folder holds is not known; "
+                "leave it out by `exclude` (its name and /**), or add that address as a source"
+            )
+        return links_below(address, hrefs, self._top)
 
 
-def _children(session: "requests.Session", page: str, root: str, patience: Patience) -> Iterator[tuple[str, str]]:
+def _page(session: "requests.Session", page: str, patience: Patience) -> tuple[str, list[str]]:
+    """Where an index page is, behind all redirects, and the addresses that it links to."""
     watch = Watch(patience, patience.listing_s)
 
     def ask() -> tuple[str, str]:
         with asked(session, "GET", page, patience.within(watch.left_s)) as response:
             content = _content(response, page, patience, watch.left_s, MOST_PAGE_BYTES)
-            return response.url, content.decode(response.encoding or "utf-8", errors="replace")
+            return response.url, text_of(content, response.headers.get("Content-Type", ""))
 
     address, text = patience(ask, watch)
-    links = _Links()
-    links.feed(text)
-    root_path = unquote(urlsplit(root).path)
-    for href in links.hrefs:
-        url = urldefrag(urljoin(address, href)).url
-        parts = urlsplit(url)
-        path = unquote(parts.path)
-        below = parts.netloc == urlsplit(root).netloc and path.startswith(root_path) and path != root_path
-        if below and not parts.query and path != unquote(urlsplit(address).path):
-            yield path.removeprefix(root_path), url
+    return address, links_in(text, address)
 
 
-class _Links(HTMLParser):
-    """Collects the targets of a page's links."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.hrefs: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Keep `<a href=…>`."""
-        if tag == "a":
-            self.hrefs += [value for name, value in attrs if name == "href" and value]
+def _is_folder(url: str, head: "requests.Response") -> bool:
+    """Whether a link without a slash at its end is sent on to a folder's page."""
+    return urlsplit(head.url).path.endswith("/") and not urlsplit(url).path.endswith("/")
