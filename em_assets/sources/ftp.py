@@ -4,9 +4,11 @@ ftplib takes "226 transfer complete" after half a file for success, so the calle
 """
 
 import ftplib
+import re
 import socket
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain, islice, repeat
 from urllib.parse import unquote, urlsplit
@@ -21,6 +23,22 @@ MOST_FOLDERS = 100_000
 
 IN_A_ROW = 32
 """Questions that a server without MLSD is sent before it has answered the first."""
+
+_LINK = "os.unix=s"
+"""A link's type in RFC 3659 is `OS.unix=slink:target`; some say symlink."""
+
+_KINDS = {"-": "file", "d": "dir", "l": _LINK}
+_UNIX_LINE = re.compile(
+    r"(?P<kind>[-dlbcps])\S{9,}\s+\d+\s+\S.*?\s(?P<size>\d+)\s+(?:\S+\s+\S+|\d{4}-\d\d-\d\d)\s+"
+    r"(?:\d{1,2}:\d\d(?::\d\d)?|\d{4})\s+(?P<name>.+)",
+    re.ASCII,
+)
+_DOS_LINE = re.compile(
+    r"\d{2,4}[-/.]\d\d[-/.]\d{2,4}\s+\d{1,2}:\d\d\s*(?:[ap]m)?\s+(?:(?P<kind><\w+>)|(?P<size>[\d.,]+))\s+(?P<name>.+)",
+    re.ASCII | re.IGNORECASE,
+)
+_TOTAL_LINE = re.compile(r"(?:\S+\s+\d+)?\s*")
+"""`total 12`, in any language."""
 
 PASSING_ERRORS: tuple[type[Exception], ...] = (
     ftplib.error_temp,
@@ -99,8 +117,24 @@ def _entries(location: Location, wanted: Wanted, patience: Patience, n_in_a_row:
             if size_bytes is not None:
                 return [Entry("", size_bytes, _modified(ftp, path))]
         root = path.rstrip("/") + "/"
-        found = _walk(ftp, location.url, root, wanted, patience)
-        return sorted(_with_facts(ftp, root, found, n_in_a_row), key=lambda entry: entry.path)
+        try:
+            found = _walk(ftp, location.url, root, wanted, patience)
+            return sorted(_with_facts(ftp, root, found, n_in_a_row), key=lambda entry: entry.path)
+        except ftplib.error_perm:
+            alone = None if path.endswith("/") else _in_its_folder(ftp, path, patience)
+            if alone is None:
+                raise
+            return [alone]
+
+
+def _in_its_folder(ftp: "_FTP", path: str, patience: Patience) -> Entry | None:
+    """A single file, by a server that knows no SIZE; None where its folder has none of that name."""
+    folder, _, wanted = path.rpartition("/")
+    for name, facts in _listed(ftp, f"{folder}/", patience):
+        if name == wanted and facts["type"] == "file":
+            (found,) = _with_facts(ftp, f"{folder}/", [(name, facts)], 1)
+            return replace(found, path="")
+    return None
 
 
 class _FTP(ftplib.FTP):
@@ -216,34 +250,67 @@ def _with_facts(ftp: _FTP, root: str, found: Iterable[tuple[str, dict[str, str]]
         replies = ftp.replies([f"{command} {root}{path}" for path, _, command in asked], n_in_a_row)
         said = {(path, name): reply for (path, name, _), reply in zip(asked, replies, strict=True)}
         for path, facts in row:
-            size, when = (facts.get(name) or said[path, name] for name in ("size", "modify"))
+            size = facts.get("size") or said.get((path, "size")) or facts.get("listed")
+            when = facts.get("modify") or said.get((path, "modify"))
             yield Entry(path, int(size) if size else None, _stamp(when) if when else ())
 
 
 def _listed(ftp: _FTP, folder: str, patience: Patience) -> list[tuple[str, dict[str, str]]]:
+    """Names in a folder and what is said of them: files and folders.
+
+    A link to a file is one. A link to a folder is none: it may lead in a circle.
+    """
     try:
         with in_time(patience.listing_s, ftp.end):
-            listed = list(ftp.mlsd(folder.rstrip("/") or "/", facts=["type", "size", "modify"]))
+            listed = _listed_by_facts(ftp, folder)
     except ftplib.error_perm as error:
         if not str(error).startswith(("500", "502", "504")):
             raise
         with in_time(patience.listing_s, ftp.end):
-            return _listed_by_name(ftp, folder)
-    return [(name, facts) for name, facts in listed if facts.get("type") in ("file", "dir")]
+            listed = _listed_by_name(ftp, folder)
+    return [(name, facts) for name, facts in listed if _is_file_or_folder(ftp, f"{folder.rstrip('/')}/{name}", facts)]
+
+
+def _is_file_or_folder(ftp: ftplib.FTP, path: str, facts: dict[str, str]) -> bool:
+    kind = facts.get("type", "").lower()
+    if kind.startswith(_LINK) and _size(ftp, path) is not None:
+        kind = "file"
+        facts.pop("size", None)  # perhaps the link's own
+    facts["type"] = kind
+    return kind in ("file", "dir")
+
+
+def _listed_by_facts(ftp: ftplib.FTP, folder: str) -> list[tuple[str, dict[str, str]]]:
+    with suppress(ftplib.error_perm):  # who knows no options says all facts
+        ftp.sendcmd("OPTS MLST type;size;modify;")
+    listed = list(ftp.mlsd(folder.rstrip("/") or "/"))
+    ftp.voidcmd("TYPE I")  # it has switched to text, in which many say no SIZE
+    return listed
 
 
 def _listed_by_name(ftp: ftplib.FTP, folder: str) -> list[tuple[str, dict[str, str]]]:
-    """Names from LIST's last column; LIST's own sizes and dates have no common form, so SIZE and MDTM are asked."""
+    """Names from LIST; its dates have no common form, so SIZE and MDTM are asked.
+
+    Raises
+    ------
+    SourceError
+        A line that names nobody knows what: the folder would have a file less.
+    """
     lines: list[str] = []
     ftp.retrlines(f"LIST {folder}", lines.append)
     ftp.voidcmd("TYPE I")  # retrlines has switched to text
     found = []
     for line in lines:
-        columns = line.split(maxsplit=8)
-        if len(columns) == 9 and columns[8] not in (".", ".."):
-            kind = {"d": "dir", "-": "file"}.get(line[0])
-            if kind:
-                found.append((columns[8], {"type": kind}))
+        unix, dos = _UNIX_LINE.fullmatch(line), _DOS_LINE.fullmatch(line)
+        if unix and unix["name"] not in (".", ".."):
+            kind, name = _KINDS.get(unix["kind"], "other"), unix["name"]
+            is_link = kind == _LINK
+            found.append((name.partition(" -> ")[0] if is_link else name, {"type": kind, "listed": unix["size"]}))
+        elif dos and dos["name"] not in (".", ".."):
+            kind = "file" if dos["size"] else "dir" if dos["kind"].lower() == "<dir>" else _LINK
+            found.append((dos["name"], {"type": kind, "listed": re.sub("[.,]", "", dos["size"] or "")}))
+        elif not (unix or dos or _TOTAL_LINE.fullmatch(line)):
+            raise SourceError(f"{folder}: LIST says {line!r}, which is no line of Unix or DOS; ask for it over HTTPS")
     return found
 
 

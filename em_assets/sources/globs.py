@@ -25,6 +25,9 @@ class Wanted:
     def may_hold(self, folder: str) -> bool:
         """Whether a wanted file can lie below a folder, so that others need not be listed."""
         names = folder.strip("/").split("/")
+        whole = f"{folder.strip('/')}/"
+        if any(pattern.endswith("**") and _regex(pattern).fullmatch(whole) for pattern in self.exclude):
+            return False
         return any(_may_hold(pattern.split("/"), names) for pattern in self.include)
 
     @property

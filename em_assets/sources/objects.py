@@ -24,13 +24,14 @@ from em_assets.model import RemoteFile
 from em_assets.sources import unnamed
 from em_assets.sources.answers import Answer, asking, resume_with, validators_of
 from em_assets.sources.checksums import algorithm_of, declared, new_digest
-from em_assets.sources.connection import Connection, Head, UnusualError
+from em_assets.sources.connection import Connection, GarbledError, Head, UnusualError
 from em_assets.sources.hosts import Host
 from em_assets.sources.origins import Location, Origin
 from em_assets.sources.partial import Partial, partial_path, unwritable
 from em_assets.sources.protocols import ask_ranged
-from em_assets.sources.sessions import connection_for
+from em_assets.sources.sessions import check_status, connection_for
 from em_assets.sources.transfer import Demand, Fetched, sums_of, why_no_data
+from em_assets.sources.web import NO_HEAD
 from em_assets.sources.wire import BLOCK_BYTES, SHARE_OF_PATIENCE, Body, Patience, agree
 from em_assets.volumes import direct
 from em_assets.volumes.pages import HEAD_BYTES
@@ -225,6 +226,11 @@ class Objects:
         """The validators behind the last byte; None where nobody needs them.
 
         From now on a HEAD goes out with each GET where this server's files need one, and it answered this one's.
+
+        Raises
+        ------
+        SourceError, OSError
+            More of the file in their place, or an answer that says that it is there no longer.
         """
         try:
             behind = connection.head_behind(url, self.patience.read_s)
@@ -235,7 +241,11 @@ class Objects:
             self._is_looked_at_again = False
             return None
         if behind is None:
+            if connection.has_surplus:  # a new question would forget it
+                raise GarbledError(f"{url}: more bytes than declared")
             behind = connection.ask("HEAD", url, {}, self.patience)
+        if behind.status_code not in NO_HEAD:
+            check_status(behind, url)
         return validators_of(behind) if behind.ok else ()
 
     def _write(self, wish: Wish, block: memoryview, size_bytes: int) -> None:
@@ -287,7 +297,7 @@ def _written_unnamed(dest: str, folder: str, block: memoryview, size_bytes: int)
         beside.unlink(missing_ok=True)
         if not unnamed.named(descriptor, str(beside)):
             return False
-        beside.replace(dest)
+        _renamed(beside, dest)
         return True
     finally:
         os.close(descriptor)
@@ -301,8 +311,16 @@ def _written_beside(dest: str, block: memoryview, size_bytes: int) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        beside.replace(dest)
     except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+    _renamed(beside, dest)
+
+
+def _renamed(beside: Path, dest: str) -> None:
+    try:
+        beside.replace(dest)
+    except OSError:  # a folder in its place
         beside.unlink(missing_ok=True)
         raise
 

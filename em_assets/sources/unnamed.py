@@ -4,13 +4,16 @@ Linux has them on most local file systems (open(2), O_TMPFILE). NFS has none, no
 """
 
 import os
-from errno import EISDIR, ENOENT, EPERM, EXDEV
+from errno import EACCES, EINVAL, EISDIR, EMLINK, ENOENT, ENOSYS, EOPNOTSUPP, EPERM, EXDEV
 
 from em_assets.volumes import direct
 
 _FLAG = getattr(os, "O_TMPFILE", 0)
-_NO_SUCH_LINK = (ENOENT, EPERM, EXDEV)
-"""What is said where /proc is not there, or a policy forbids links."""
+_NO_SUCH_FILE = (EISDIR, ENOSYS)
+"""What is said where the flag is not known at all, beside the refusals of `direct`."""
+
+_NO_SUCH_LINK = (ENOENT, EPERM, EACCES, EXDEV, EMLINK, EINVAL, ENOSYS, EOPNOTSUPP)
+"""What is said where /proc is not there, a policy forbids links (AppArmor by EACCES), or the file system has none."""
 
 
 def written(folder: str, block: memoryview, size_bytes: int) -> int | None:
@@ -23,7 +26,7 @@ def written(folder: str, block: memoryview, size_bytes: int) -> int | None:
     try:
         return direct.write_new(folder, block, size_bytes, os.O_WRONLY | _FLAG)
     except OSError as error:
-        if direct.is_refusal(error) or error.errno == EISDIR:  # that is said where the flag is not known at all
+        if direct.is_refusal(error) or error.errno in _NO_SUCH_FILE:
             return None
         raise
 

@@ -11,17 +11,17 @@ from contextlib import ExitStack, contextmanager
 from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
-from html.parser import HTMLParser
-from itertools import chain, zip_longest
+from itertools import chain, groupby, zip_longest
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urldefrag, urljoin, urlsplit
+from urllib.parse import urldefrag, urljoin, urlsplit
 
 from em_assets.errors import IncompleteError, SourceError, SourceUnreachableError
 from em_assets.sources.answers import Answer, asking, refuse_surplus, resume_with, size_of, span, validators_of
 from em_assets.sources.checksums import declared
 from em_assets.sources.connection import Connection, GarbledError, Head, UnusualError
 from em_assets.sources.globs import Wanted
-from em_assets.sources.origins import Location
+from em_assets.sources.index_pages import folder_at, is_below, links_below, links_in, text_of
+from em_assets.sources.origins import Location, url_server
 from em_assets.sources.sessions import asked, check_status, connection_for, connections_kept, session_for
 from em_assets.sources.wire import (
     BLOCK_BYTES,
@@ -73,10 +73,17 @@ def entries(location: Location, wanted: Wanted, patience: Patience) -> list[Entr
             if not urlsplit(head.url).path.endswith("/"):
                 return [_entry("", head)]
             root = head.url
-        found = sorted(_walk(session, root, wanted, patience).items())
+        tree = _Tree(session, root, wanted, patience)
+        found = tree.walk(root)
         if not found and _is_json(answer := _head(session, root, patience)):
             return [Entry("", None, validators_of(answer))]  # HEAD of an answer made anew proves no size
-        return _entries(session, found, patience)
+        listed: list[Entry] = []
+        while found:
+            answers = list(zip(found.items(), _heads(session, list(found.values()), patience), strict=True))
+            folders = [answer.url for (_, url), answer in answers if _is_folder(url, answer)]
+            listed += [_entry(path, answer) for (path, url), answer in answers if not _is_folder(url, answer)]
+            found = {path: url for folder in folders for path, url in tree.walk(folder).items()}
+        return sorted(listed, key=lambda entry: entry.path)
 
 
 def names(location: Location, patience: Patience) -> list[str]:
@@ -88,7 +95,8 @@ def names(location: Location, patience: Patience) -> list[str]:
         As for `entries`.
     """
     with session_for(location.url) as session:
-        below = {path for path, _ in _children(session, location.url, location.url, patience)}
+        address, hrefs = _page(session, location.url, patience)
+    below = {path for path, _ in links_below(address, hrefs, folder_at(location.url, address))}
     return sorted(path for path in below if "/" not in path.rstrip("/"))
 
 
@@ -263,7 +271,8 @@ def _head(
     session: "requests.Session", url: str, patience: Patience, headers: Mapping[str, str] | None = None
 ) -> "requests.Response":
     def ask() -> "requests.Response":
-        with asked(session, "HEAD", url, patience, accept=(405, 501), headers=headers) as response:
+        # A signed address, which some archives send on to, may be asked for by GET and nothing else: 403.
+        with asked(session, "HEAD", url, patience, accept=NO_HEAD, headers=headers) as response:
             if response.ok:
                 return response
         with asked(session, "GET", url, patience, headers=headers) as response:  # closed before its body is read
@@ -272,33 +281,33 @@ def _head(
     return patience(ask)
 
 
-def _entries(session: "requests.Session", found: Sequence[tuple[str, str]], patience: Patience) -> list[Entry]:
-    """Entries of files, each a path and a URL, in their order: some asked for at once on each of a few connections.
+def _heads(session: "requests.Session", urls: Sequence[str], patience: Patience) -> list[Answer]:
+    """What is said of files, in their order: some are asked for at once on each of a few connections.
 
     Whatever is not answered plainly is asked for by itself.
     """
     hasty = patience.within(SHARE_OF_PATIENCE * min(patience.connect_s, patience.read_s))
     is_answered = True
 
-    def ask(row: Sequence[tuple[str, str]]) -> list[Entry]:
+    def ask(row: Sequence[str]) -> list[Answer]:
         nonlocal is_answered
-        entries: list[Entry] = []
-        while len(entries) < len(row):
-            rest = row[len(entries) :]
-            heads = _heads([url for _, url in rest], hasty) if is_answered else []
+        answers: list[Answer] = []
+        while len(answers) < len(row):
+            rest = row[len(answers) :]
+            heads = _heads_in_a_row(rest, hasty) if is_answered else []
             is_answered &= len(heads) == len(rest) or (len(heads) > 1 and heads[-1].is_last)
-            for (path, url), head in zip_longest(rest[: len(heads) or 1], heads):
-                answer: Answer = head if head and head.status_code == 200 else _head(session, url, patience)
-                entries.append(_entry(path, answer))
-        return entries
+            for url, head in zip_longest(rest[: len(heads) or 1], heads):
+                answers.append(head if head and head.status_code == 200 else _head(session, url, patience))
+        return answers
 
-    rows = [found[at : at + IN_A_ROW] for at in range(0, len(found), IN_A_ROW)]
+    of_servers = [list(theirs) for _, theirs in groupby(urls, url_server)]
+    rows = [theirs[at : at + IN_A_ROW] for theirs in of_servers for at in range(0, len(theirs), IN_A_ROW)]
     with connections_kept(), ThreadPoolExecutor(AT_ONCE) as pool:
         contexts = [copy_context() for _ in rows]
         return list(chain.from_iterable(pool.map(lambda context, row: context.run(ask, row), contexts, rows)))
 
 
-def _heads(urls: Sequence[str], patience: Patience) -> list[Head]:
+def _heads_in_a_row(urls: Sequence[str], patience: Patience) -> list[Head]:
     with connection_for(urls[0]) as connection:
         return connection.heads(urls, patience) if connection else []
 
@@ -340,53 +349,64 @@ def _content(response: "requests.Response", url: str, patience: Patience, left_s
     return bytes(content)
 
 
-def _walk(session: "requests.Session", root: str, wanted: Wanted, patience: Patience) -> dict[str, str]:
-    """Return decoded path → URL of every wanted file below an index page; only what lies below it is followed."""
-    files: dict[str, str] = {}
-    seen = {root}
-    pending = [root]
-    while pending:
-        for path, url in _children(session, pending.pop(), root, patience):
-            if path.endswith("/"):
-                if url not in seen and wanted.may_hold(path):
-                    seen.add(url)
-                    pending.append(url)
-            elif path in wanted:
-                files[path] = url
-        if len(seen) > MOST_PAGES:
-            raise SourceError(f"{root}: more than {MOST_PAGES:,} folders; narrow `include`")
-    return files
+class _Tree:
+    """What lies below an index page; only what does is followed."""
+
+    def __init__(self, session: "requests.Session", root: str, wanted: Wanted, patience: Patience) -> None:
+        self._session, self._wanted, self._patience = session, wanted, patience
+        self._root = self._top = root  # asked for, and where that leads
+        self._seen: set[str] = set()
+        self._found: set[str] = set()
+
+    def walk(self, page: str) -> dict[str, str]:
+        """Return decoded path → URL of every wanted file below a page that is new.
+
+        Raises
+        ------
+        SourceError
+            A folder leads elsewhere, or there are too many.
+        """
+        files: dict[str, str] = {}
+        pending = [page]
+        while pending:
+            for path, url in self._children(pending.pop()):
+                if path.endswith("/"):
+                    if url not in self._seen and self._wanted.may_hold(path):
+                        self._seen.add(url)
+                        pending.append(url)
+                elif path in self._wanted and path not in self._found:
+                    files[path] = url
+            if len(self._seen) > MOST_PAGES:
+                raise SourceError(f"{self._root}: more than {MOST_PAGES:,} folders; narrow `include`")
+        self._found |= files.keys()
+        return files
+
+    def _children(self, page: str) -> Iterator[tuple[str, str]]:
+        self._seen.add(page)
+        address, hrefs = _page(self._session, page, self._patience)
+        if page == self._root:
+            self._top = folder_at(self._root, address)
+        elif not is_below(address, self._top):
+            raise SourceError(
+                f"{page}: sent on to {address}, which is not below {self._top}: what that folder holds is not known; "
+                "leave it out by `exclude` (its name and /**), or add that address as a source"
+            )
+        return links_below(address, hrefs, self._top)
 
 
-def _children(session: "requests.Session", page: str, root: str, patience: Patience) -> Iterator[tuple[str, str]]:
+def _page(session: "requests.Session", page: str, patience: Patience) -> tuple[str, list[str]]:
+    """Where an index page is, behind all redirects, and the addresses that it links to."""
     watch = Watch(patience, patience.listing_s)
 
     def ask() -> tuple[str, str]:
         with asked(session, "GET", page, patience.within(watch.left_s)) as response:
             content = _content(response, page, patience, watch.left_s, MOST_PAGE_BYTES)
-            return response.url, content.decode(response.encoding or "utf-8", errors="replace")
+            return response.url, text_of(content, response.headers.get("Content-Type", ""))
 
     address, text = patience(ask, watch)
-    links = _Links()
-    links.feed(text)
-    root_path = unquote(urlsplit(root).path)
-    for href in links.hrefs:
-        url = urldefrag(urljoin(address, href)).url
-        parts = urlsplit(url)
-        path = unquote(parts.path)
-        below = parts.netloc == urlsplit(root).netloc and path.startswith(root_path) and path != root_path
-        if below and not parts.query and path != unquote(urlsplit(address).path):
-            yield path.removeprefix(root_path), url
+    return address, links_in(text, address)
 
 
-class _Links(HTMLParser):
-    """Collects the targets of a page's links."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.hrefs: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Keep `<a href=…>`."""
-        if tag == "a":
-            self.hrefs += [value for name, value in attrs if name == "href" and value]
+def _is_folder(url: str, head: Answer) -> bool:
+    """Whether a link without a slash at its end is sent on to a folder's page."""
+    return urlsplit(head.url).path.endswith("/") and not urlsplit(url).path.endswith("/")

@@ -43,3 +43,12 @@ def test_folders_that_cannot_hold_anything_wanted_are_not_listed(pattern: str, f
 def test_a_bucket_is_listed_below_the_literal_beginnings_only() -> None:
     assert Wanted(("a/b/*.json", "a/b/c/**", "x.json")).roots == ("a/b", "x.json")
     assert Wanted(("*.tif", "a/**")).roots == ("",)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "folder", "may_hold"),
+    [("a/**", "a", False), ("a/**", "a/b", False), ("**/a/**", "x/a", False), ("a/**", "ab", True), ("a/*", "a", True),
+     ("**/*.xml", "a", True), ("a/**", "b", True), ("**/x**", "a", True)],
+)  # fmt: skip
+def test_folders_all_of_which_is_excluded_are_not_listed(pattern: str, folder: str, may_hold: bool) -> None:
+    assert Wanted(("**",), (pattern,)).may_hold(folder) is may_hold

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from faulty_web import Exchange, FaultyWeb, etag, faulty_web
 
-from em_assets.errors import SourceError, SourceUnreachableError, StoreError
+from em_assets.errors import SourceError, SourceMissingError, SourceUnreachableError, StoreError
 from em_assets.model import RawFile, RemoteFile, Source
 from em_assets.sources import files, unnamed
 from em_assets.sources.job import Job
@@ -168,6 +168,55 @@ def test_more_bytes_than_declared_are_not_taken_for_a_file(
 
     with pytest.raises(SourceError, match="more bytes than declared"):
         files.fetch(job(serve(answer), tmp_path / "x"))
+
+
+def more_and_closes(x: Exchange, content: bytes) -> bool:
+    """Its length is too small, and the connection ends behind what is too much."""
+    x.head(200, Content_Length=len(content), ETag=etag(content), Connection="close")
+    x.body(content + b"more")
+    return False
+
+
+def more_as_of_old(x: Exchange, content: bytes) -> bool:
+    """As above, by HTTP/1.0, which is what small servers speak."""
+    head = f"HTTP/1.0 200 OK\r\nContent-Length: {len(content)}\r\nETag: {etag(content)}\r\n\r\n"
+    x.connection.sendall(head.encode())
+    x.body(content + b"more")
+    return False
+
+
+@pytest.mark.parametrize("answer", [more_and_closes, more_as_of_old])
+def test_more_bytes_than_declared_are_seen_on_a_connection_that_ends(
+    serve: Callable[[Answer], FaultyWeb], tmp_path: Path, answer: Answer
+) -> None:
+    """The HEAD behind the file opened another connection, and what the first still held was forgotten."""
+    with pytest.raises(SourceError, match="more bytes than declared"):
+        files.fetch(job(serve(answer), tmp_path / "x"))
+
+
+def test_a_file_that_is_gone_behind_its_last_byte_is_not_taken(
+    serve: Callable[[Answer], FaultyWeb], tmp_path: Path
+) -> None:
+    """Nobody could tell whether it was removed, or replaced, while it was sent; of a large one it was an error."""
+
+    def answer(x: Exchange, content: bytes) -> bool:
+        x.head(404, Content_Length=0) if x.method == "HEAD" else x.ranged(content)
+        return True
+
+    with pytest.raises(SourceMissingError, match="HTTP 404"):
+        files.fetch(job(serve(answer), tmp_path / "x"))
+
+
+@pytest.mark.parametrize("has_unnamed", [True, False], ids=["without a name", "beside it"])
+def test_a_folder_in_the_place_of_a_file_leaves_nothing_beside_it(
+    serve: Callable[[Answer], FaultyWeb], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_unnamed: bool
+) -> None:
+    if not has_unnamed:
+        monkeypatch.setattr(unnamed, "_FLAG", 0)
+    (tmp_path / "x/files/0/007/in").mkdir(parents=True)
+    with pytest.raises(StoreError, match=r"cannot be written .* 0/007"):
+        files.fetch(job(serve(well), tmp_path / "x"))
+    assert not list((tmp_path / "x/files").rglob(".*"))
 
 
 def test_a_full_disk_ends_it_by_name(serve: Callable[[Answer], FaultyWeb], tmp_path: Path) -> None:

@@ -66,6 +66,22 @@ def test_another_file_system_takes_no_name(folder: Path) -> None:
         os.close(descriptor)
 
 
+@pytest.mark.parametrize("code", [errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK, errno.EINVAL])
+def test_a_link_that_is_refused_is_no_error(folder: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """By AppArmor, by FUSE, by a file system that knows no links: a disk that is full says something else."""
+
+    def refuse(*args: object, **how: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    descriptor = written(folder, 1)
+    monkeypatch.setattr(os, "link", refuse)
+    assert not unnamed.named(descriptor, str(folder / "x"))
+    code = errno.ENOSPC
+    with pytest.raises(OSError, match="No space"):
+        unnamed.named(descriptor, str(folder / "x"))
+    os.close(descriptor)
+
+
 def test_a_file_system_without_them_is_no_error() -> None:
     assert unnamed.written("/sys", direct.aligned(4096), 1) is None
 
