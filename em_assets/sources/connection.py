@@ -26,6 +26,9 @@ MOST_HEAD_BYTES = 1 << 16
 HEAD_AT_ONCE_BYTES = 4096
 """What comes of a body with its head is copied."""
 
+MOST_WHOLE_BYTES = 8 << 20
+"""A longer body is not held in memory; of this as much is taken as comes."""
+
 GATHER_S = 0.5
 """Bytes are passed on once a block is full, the answer ends, or so much time has gone: a trickle is seen as one."""
 
@@ -217,7 +220,7 @@ class Connection:
         return found
 
     def whole(self, seconds: float) -> memoryview:
-        """A body of a block at most; less of it where it broke off or took longer than that.
+        """A body of `MOST_WHOLE_BYTES` at most; less of it where it broke off or took longer than that.
 
         The memory is `direct.aligned`, and holds until the next body.
         """
@@ -288,7 +291,7 @@ class Connection:
         SourceUnreachableError
             As `receive`.
         """
-        while count := self.receive(url, self.block):
+        while count := self.receive(url, self.block[:BLOCK_BYTES]):
             yield self._body[:count]
 
     @property
@@ -382,9 +385,9 @@ class Connection:
 
     @property
     def block(self) -> memoryview:
-        """Memory for a body, or a piece of one; made when the first comes."""
+        """Memory for a whole body; made when the first comes."""
         if not self._body:
-            self._body = aligned(BLOCK_BYTES)
+            self._body = aligned(MOST_WHOLE_BYTES)
         return self._body
 
     def _given(self, into: memoryview) -> int:

@@ -26,7 +26,7 @@ from em_assets.model import RemoteFile
 from em_assets.sources import unnamed
 from em_assets.sources.answers import Answer, asking, resume_with, validators_of
 from em_assets.sources.checksums import algorithm_of, declared, new_digest
-from em_assets.sources.connection import Connection, GarbledError, Head, UnusualError
+from em_assets.sources.connection import MOST_WHOLE_BYTES, Connection, GarbledError, Head, UnusualError
 from em_assets.sources.hosts import Host
 from em_assets.sources.origins import Location, Origin
 from em_assets.sources.partial import Partial, partial_path, unwritable
@@ -34,15 +34,15 @@ from em_assets.sources.protocols import ask_ranged
 from em_assets.sources.sessions import check_status, connection_for
 from em_assets.sources.transfer import Demand, Fetched, sums_of, why_no_data
 from em_assets.sources.web import NO_HEAD
-from em_assets.sources.wire import BLOCK_BYTES, SHARE_OF_PATIENCE, Body, Patience, agree
+from em_assets.sources.wire import SHARE_OF_PATIENCE, Body, Patience, agree
 from em_assets.volumes import direct
 from em_assets.volumes.pages import HEAD_BYTES
 
-SMALL_BYTES = BLOCK_BYTES - (1 << 17)
-"""A body that fits into a connection's block, with its head and the next one's."""
-
 AT_A_TIME = 32
 """Files on one connection before another process may have it."""
+
+LONGEST_TURN_S = 2.0
+"""After which no more files are asked for, however few there were."""
 
 UNDER_WAY = 32
 """Files that are asked for at a time, over all connections: as many as an object store gets connections.
@@ -161,7 +161,7 @@ class Objects:
     ) -> None:
         """Fetch some files on one connection. Of those that have come is told now and then."""
         found: list[tuple[Wish, Fetched]] = []
-        told_at = time.monotonic()
+        began_at = told_at = time.monotonic()
         others = islice(iter(next_wish, None), AT_A_TIME - 1)
         queue = deque([wish])
         try:
@@ -172,10 +172,12 @@ class Objects:
                 fetched = self._one(wish, connection)
                 if fetched is not None:
                     found.append((wish, fetched))
-                if found and time.monotonic() - told_at > TOLD_EVERY_S:
+                now = time.monotonic()
+                if found and now - told_at > TOLD_EVERY_S:
                     tell(found)
-                    found, told_at = [], time.monotonic()
-                queue += islice(others, max(self._most_ahead + 1 - len(queue), 0))
+                    found, told_at = [], now
+                if now - began_at < LONGEST_TURN_S:
+                    queue += islice(others, max(self._most_ahead + 1 - len(queue), 0))
         finally:
             if found:
                 tell(found)
@@ -299,7 +301,7 @@ class Objects:
 
 def is_small(remote: RemoteFile) -> bool:
     """Whether a file is for this way."""
-    return remote.size_bytes is not None and remote.size_bytes <= SMALL_BYTES
+    return remote.size_bytes is not None and remote.size_bytes <= MOST_WHOLE_BYTES
 
 
 def _digest(algorithm: str, body: memoryview) -> str:
