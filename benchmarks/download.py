@@ -3,13 +3,14 @@
     make bench            or    python benchmarks/download.py [--reps 5] [--strict]
 
 nginx serves (`apt install nginx-light`); peers write bytes and prove nothing, the platform resumes, digests, compares
-and syncs them. Three lines:
+and syncs them. Four lines:
 
 - `many objects, 25 ms away`: through a relay that answers as late as an archive a few countries away: ≥ 5× requests one
   after the other, ≥ 1.5× fsspec at its 16 in a batch (the platform at the 32 that it takes of object stores)
 - `many objects, this machine`: without any distance. Server and client share the cores: what is left to compare is CPU,
   of which a SHA-256 alone is a good part
 - `one file`: ≥ 0.9× curl
+- `what a folder holds, 25 ms away`: what a watch costs each time; sizes and validators without the bytes
 """
 
 import argparse
@@ -33,7 +34,7 @@ from typing import NoReturn
 import numpy as np
 
 from em_assets.model import RemoteFile, Source
-from em_assets.sources import files
+from em_assets.sources import files, observe
 from em_assets.sources.job import Job
 from em_assets.sources.origins import PUBLIC_ORIGIN
 from em_assets.sources.transfer import fetch_file
@@ -45,18 +46,20 @@ AWAY_S = 0.025
 IN_FLIGHT, IN_FLIGHT_AWAY = 16, 32
 CONFIGURATION = """worker_processes 1; daemon off; pid {d}/pid; error_log {d}/err; events {{ worker_connections 512; }}
 http {{ access_log off; sendfile on; keepalive_requests 100000; client_body_temp_path {d}/b; proxy_temp_path {d}/p;
-fastcgi_temp_path {d}/f; uwsgi_temp_path {d}/u; scgi_temp_path {d}/s; server {{ listen 127.0.0.1:{port}; root {root}; }}
-}}"""
+fastcgi_temp_path {d}/f; uwsgi_temp_path {d}/u; scgi_temp_path {d}/s; server {{ listen 127.0.0.1:{port}; root {root};
+autoindex on; }} }}"""
 
 TITLES = {
     "away": f"many objects, {AWAY_S * 1000:g} ms away",
     "here": "many objects, this machine",
     "large": f"one file of {LARGE_BYTES / 1e6:.0f} MB",
+    "listed": f"what a folder holds, {AWAY_S * 1000:g} ms away",
 }
 AIMS = {
     "away": {"requests, one by one": 5.0, "fsspec, 16 in a batch": 1.5},
     "here": {"requests, one by one": 5.0, "fsspec, 16 in a batch": 1.5},
     "large": {"curl": 0.9, "curl, then sha256sum": 0.9},
+    "listed": {},
 }
 
 Way = Callable[[Path], object]
@@ -208,6 +211,29 @@ def large(base: str) -> dict[str, Way]:
     return {"curl": curl, "curl, then sha256sum": curl_and_digest, "requests": requests_blocks, "em_assets": em_assets}
 
 
+def listed(base: str, names: list[str]) -> dict[str, Way]:
+    """Ways to learn sizes and validators of a folder's files."""
+
+    def em_assets(_: Path) -> None:
+        assert len(observe([Source(url=f"{base}/objects/")], PUBLIC_ORIGIN).files) == len(names)
+
+    def requests_heads(_: Path) -> None:
+        import requests
+
+        with requests.Session() as session:
+            session.get(f"{base}/objects/")
+            for name in names:
+                session.head(f"{base}/objects/{name}")
+
+    def fsspec_info(_: Path) -> None:
+        import fsspec
+
+        files = fsspec.filesystem("http").ls(f"{base}/objects/", detail=False)
+        fsspec.filesystem("http").sizes(files)
+
+    return {"requests, one by one": requests_heads, "fsspec, sizes": fsspec_info, "em_assets": em_assets}
+
+
 def cpu_s() -> float:
     """User and system seconds of this process and of its children that have ended."""
     each = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
@@ -256,7 +282,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="where to put the files; /dev/shm leaves the disk out of it")
     parser.add_argument("--port", type=int, default=18766)
     parser.add_argument("--objects", type=int, default=N_OBJECTS)
-    parser.add_argument("--only", choices=["away", "here", "large"])
+    parser.add_argument("--only", choices=list(TITLES))
     parser.add_argument("--relay", type=int, nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.relay:
@@ -270,6 +296,7 @@ def main() -> int:
                 "away": (small(far, root, names, IN_FLIGHT_AWAY), max(given.reps // 2, 1)),
                 "here": (small(base, root, names, IN_FLIGHT), given.reps),
                 "large": (large(base), given.reps),
+                "listed": (listed(far, names), max(given.reps // 2, 1)),
             }
             found = [
                 _judged(which, paired(TITLES[which], made, dest / which, reps))

@@ -11,7 +11,7 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NoReturn
@@ -74,6 +74,11 @@ class Head:
         """Whether it is no error."""
         return self.status_code < 400
 
+    @property
+    def is_last(self) -> bool:
+        """Whether the server says that it closes behind this answer."""
+        return self.headers.get("Connection").lower() == "close"
+
 
 class Connection:
     """A connection to one server; not for two threads at once.
@@ -132,8 +137,7 @@ class Connection:
         rest = f" {_target(url)} HTTP/1.1\r\n{self._common}"
         again = f"HEAD{rest}\r\n" if is_looked_at_again else ""
         request = f"{method}{rest}{lines}\r\n{again}".encode("latin-1")
-        if self._left or self._begin != self._end or self._is_last or self._is_head_behind:
-            self.close()  # an answer that nobody wanted whole, or that the server ends
+        self._make_ready()
         is_kept = self.socket is not None
         try:
             head = self._asked(request, url, patience)
@@ -146,6 +150,29 @@ class Connection:
         self._left = 0 if method == "HEAD" else _length(head)
         self._is_head_behind = is_looked_at_again and not self._is_last
         return head
+
+    def heads(self, urls: Sequence[str], patience: Patience) -> list[Head]:
+        """Ask for the heads of some files at once; as many as were answered, in their order.
+
+        They are fewer where the server ends the connection, or anything else comes: the others are then to be asked
+        for anew.
+        """
+        requests = [f"HEAD {_target(url)} HTTP/1.1\r\n{self._common}\r\n" for url in urls]
+        found: list[Head] = []
+        got = 0
+        self._make_ready()
+        try:
+            self._send("".join(requests).encode("latin-1"), patience)
+            while len(found) < len(urls) and not self._is_last:
+                head, begin = self._read_head(urls[len(found)], self._block, got, patience.wait_s(patience.read_s))
+                got = self._came - begin
+                self._block[:got] = self._block[begin : self._came]
+                found.append(head)
+        except (SourceUnreachableError, UnusualError, OSError):
+            self.close()
+        if got:  # more than was asked for
+            self.close()
+        return found
 
     def whole(self, seconds: float) -> memoryview:
         """A body of a block at most; less of it where it broke off or took longer than that.
@@ -247,12 +274,20 @@ class Connection:
     def _fail(self, url: str, error: Exception) -> NoReturn:
         raise NoAnswerError(f"{url}: no answer, {LATER} ({error})") from error
 
-    def _asked(self, request: bytes, url: str, patience: Patience) -> Head:
+    def _make_ready(self) -> None:
+        """Close a connection with an answer on it that nobody wanted whole, or behind which the server closes."""
+        if self._left or self._begin != self._end or self._is_last or self._is_head_behind:
+            self.close()
+
+    def _send(self, request: bytes, patience: Patience) -> None:
         if self.socket is None:
             self.socket = self._connected(patience.wait_s(patience.connect_s), patience.read_s)
             self._waits_s = 0.0
-        read_s = patience.wait_s(patience.read_s)
         self.socket.sendall(request)
+
+    def _asked(self, request: bytes, url: str, patience: Patience) -> Head:
+        self._send(request, patience)
+        read_s = patience.wait_s(patience.read_s)
         head, self._begin = self._read_head(url, self._block, 0, read_s)
         self._end = self._came
         return head
@@ -287,7 +322,7 @@ class Connection:
             got += count
         head = _parsed(url, bytes(memoryview(block)[:end]))
         self._came = got
-        self._is_last = block.startswith(b"HTTP/1.0") or head.headers.get("Connection").lower() == "close"
+        self._is_last = block.startswith(b"HTTP/1.0") or head.is_last
         return head, end + 4
 
     @property

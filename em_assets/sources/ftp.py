@@ -6,9 +6,11 @@ ftplib takes "226 transfer complete" after half a file for success, so the calle
 import ftplib
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import chain, islice, repeat
 from urllib.parse import unquote, urlsplit
 
 from em_assets.errors import SourceError, SourceMissingError, SourceUnreachableError
@@ -18,6 +20,9 @@ from em_assets.sources.wire import BLOCK_BYTES, ELSEWHERE, LATER, Body, Entry, P
 
 MOST_FOLDERS = 100_000
 """That one source is listed through; links may lead in circles."""
+
+IN_A_ROW = 32
+"""Questions that a server without MLSD is sent before it has answered the first."""
 
 _LINK = "os.unix=s"
 """A link's type in RFC 3659 is `OS.unix=slink:target`; some say symlink."""
@@ -56,7 +61,8 @@ def entries(location: Location, wanted: Wanted, patience: Patience) -> list[Entr
     SourceUnreachableError
         No answer, or one that says to come back later.
     """
-    return patience(lambda: _entries(location, wanted, patience))
+    rows = chain((IN_A_ROW,), repeat(1))  # after whatever has failed: a question waits for the answer before
+    return patience(lambda: _entries(location, wanted, patience, next(rows)))
 
 
 def names(location: Location, patience: Patience) -> list[str]:
@@ -104,7 +110,7 @@ def _restarted_at(ftp: ftplib.FTP, resume: Resume | None, validators: tuple[str,
     return resume.start
 
 
-def _entries(location: Location, wanted: Wanted, patience: Patience) -> list[Entry]:
+def _entries(location: Location, wanted: Wanted, patience: Patience, n_in_a_row: int) -> list[Entry]:
     with _connected(location, patience) as (ftp, path):
         if not path.endswith("/"):
             size_bytes = _size(ftp, path)
@@ -112,7 +118,8 @@ def _entries(location: Location, wanted: Wanted, patience: Patience) -> list[Ent
                 return [Entry("", size_bytes, _modified(ftp, path))]
         root = path.rstrip("/") + "/"
         try:
-            return sorted(_walk(ftp, location.url, root, wanted, patience), key=lambda entry: entry.path)
+            found = _walk(ftp, location.url, root, wanted, patience)
+            return sorted(_with_facts(ftp, root, found, n_in_a_row), key=lambda entry: entry.path)
         except ftplib.error_perm:
             alone = None if path.endswith("/") else _in_its_folder(ftp, path, patience)
             if alone is None:
@@ -125,7 +132,8 @@ def _in_its_folder(ftp: "_FTP", path: str, patience: Patience) -> Entry | None:
     folder, _, wanted = path.rpartition("/")
     for name, facts in _listed(ftp, f"{folder}/", patience):
         if name == wanted and facts["type"] == "file":
-            return _entry(ftp, path, "", facts)
+            (found,) = _with_facts(ftp, f"{folder}/", [(name, facts)], 1)
+            return replace(found, path="")
     return None
 
 
@@ -146,6 +154,33 @@ class _FTP(ftplib.FTP):
         """Remember the connection of a listing or a file."""
         self._data, size_bytes = super().ntransfercmd(cmd, rest)
         return self._data, size_bytes
+
+    def replies(self, commands: Sequence[str], n_in_a_row: int) -> list[str | None]:
+        """What a server says to each of some commands, so many of which are sent together; None where it refuses.
+
+        Raises
+        ------
+        ftplib.Error, EOFError, OSError
+            Whatever else it says: then nobody knows which reply is whose.
+        """
+        if any("\r" in command or "\n" in command for command in commands):
+            raise ValueError(f"a name without a line's end expected, found one in {commands}")
+        if self.sock is None:
+            raise EOFError
+        found: list[str | None] = []
+        for number in range(len(commands)):
+            if number % n_in_a_row == 0:
+                row = commands[number : number + n_in_a_row]
+                self.sock.sendall("".join(f"{command}\r\n" for command in row).encode(self.encoding))
+            try:
+                code, _, rest = self.getresp().partition(" ")
+            except ftplib.error_perm:
+                found.append(None)
+                continue
+            if code != "213":
+                raise ftplib.error_reply(code)
+            found.append(rest.strip())
+        return found
 
     def end(self) -> None:
         """End the session under whoever waits for it."""
@@ -186,8 +221,8 @@ def _named_errors(url: str) -> Iterator[None]:
         raise SourceUnreachableError(f"{url}: no answer, {LATER} ({error or 'the connection was closed'})") from error
 
 
-def _walk(ftp: _FTP, url: str, root: str, wanted: Wanted, patience: Patience) -> Iterator[Entry]:
-    """Yield the wanted files below a folder, in no order."""
+def _walk(ftp: _FTP, url: str, root: str, wanted: Wanted, patience: Patience) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield the wanted files below a folder, in no order: path, and what their listing says."""
     pending, n_folders = [""], 0
     while pending:
         folder, n_folders = pending.pop(), n_folders + 1
@@ -199,16 +234,25 @@ def _walk(ftp: _FTP, url: str, root: str, wanted: Wanted, patience: Patience) ->
                 if wanted.may_hold(path):
                     pending.append(f"{path}/")
             elif path in wanted:
-                yield _entry(ftp, root + path, path, facts)
+                yield path, facts
 
 
-def _entry(ftp: ftplib.FTP, path: str, name: str, facts: dict[str, str]) -> Entry:
-    """A file of a listing; what that does not say of it is asked for."""
-    size, when = facts.get("size"), facts.get("modify")
-    size_bytes = int(size) if size else _size(ftp, path)
-    if size_bytes is None and facts.get("listed"):
-        size_bytes = int(facts["listed"])
-    return Entry(name, size_bytes, _stamp(when) if when else _modified(ftp, path))
+def _with_facts(ftp: _FTP, root: str, found: Iterable[tuple[str, dict[str, str]]], n_in_a_row: int) -> Iterator[Entry]:
+    """Yield the entries of files; for sizes and times that no listing says the server is asked, some at once."""
+    pending = iter(found)
+    while row := list(islice(pending, IN_A_ROW)):
+        asked = [
+            (path, name, command)
+            for path, facts in row
+            for name, command in (("size", "SIZE"), ("modify", "MDTM"))
+            if not facts.get(name)
+        ]
+        replies = ftp.replies([f"{command} {root}{path}" for path, _, command in asked], n_in_a_row)
+        said = {(path, name): reply for (path, name, _), reply in zip(asked, replies, strict=True)}
+        for path, facts in row:
+            size = facts.get("size") or said.get((path, "size")) or facts.get("listed")
+            when = facts.get("modify") or said.get((path, "modify"))
+            yield Entry(path, int(size) if size else None, _stamp(when) if when else ())
 
 
 def _listed(ftp: _FTP, folder: str, patience: Patience) -> list[tuple[str, dict[str, str]]]:

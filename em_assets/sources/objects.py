@@ -32,7 +32,7 @@ from em_assets.sources.protocols import ask_ranged
 from em_assets.sources.sessions import check_status, connection_for
 from em_assets.sources.transfer import Demand, Fetched, sums_of, why_no_data
 from em_assets.sources.web import NO_HEAD
-from em_assets.sources.wire import BLOCK_BYTES, Body, Patience, agree
+from em_assets.sources.wire import BLOCK_BYTES, SHARE_OF_PATIENCE, Body, Patience, agree
 from em_assets.volumes import direct
 from em_assets.volumes.pages import HEAD_BYTES
 
@@ -50,9 +50,6 @@ AT_FIRST = 4 * (os.cpu_count() or 1)
 
 WORTH_ANOTHER = 0.5
 """The part of a file's time that must go by in waiting for its server before another connection is opened."""
-
-SHARE_OF_PATIENCE = 0.5
-"""Of each wait; what is left after it has all of them still to come, and both must end in time."""
 
 
 class Wish(NamedTuple):

@@ -5,11 +5,13 @@ Bodies come over a plain `Connection`, or through `requests` where an answer is 
 
 import http.client
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
+from itertools import chain, groupby, zip_longest
 from typing import TYPE_CHECKING
 from urllib.parse import urldefrag, urljoin, urlsplit
 
@@ -19,9 +21,19 @@ from em_assets.sources.checksums import declared
 from em_assets.sources.connection import Connection, GarbledError, Head, UnusualError
 from em_assets.sources.globs import Wanted
 from em_assets.sources.index_pages import folder_at, is_below, links_below, links_in, text_of
-from em_assets.sources.origins import Location
-from em_assets.sources.sessions import asked, check_status, connection_for, session_for
-from em_assets.sources.wire import BLOCK_BYTES, LATER, Body, Entry, NotResumedError, Patience, Resume, Watch
+from em_assets.sources.origins import Location, url_server
+from em_assets.sources.sessions import asked, check_status, connection_for, connections_kept, session_for
+from em_assets.sources.wire import (
+    BLOCK_BYTES,
+    LATER,
+    SHARE_OF_PATIENCE,
+    Body,
+    Entry,
+    NotResumedError,
+    Patience,
+    Resume,
+    Watch,
+)
 
 if TYPE_CHECKING:
     import socket
@@ -33,7 +45,10 @@ MOST_PAGE_BYTES = 64 << 20
 """Of an index page: some hundred thousand files in one folder."""
 
 MOST_REDIRECTS = 10
-AT_ONCE = 4
+AT_ONCE = 3
+IN_A_ROW = 32
+"""Questions that are sent before the first is answered: a folder may hold ten thousand slices, and is watched."""
+
 REDIRECTS = (301, 302, 303, 307, 308)
 NO_HEAD = (403, 405, 501)
 _COMPRESSED = (".gz", ".tgz", ".bz2", ".xz", ".zst", ".Z")
@@ -63,16 +78,11 @@ def entries(location: Location, wanted: Wanted, patience: Patience) -> list[Entr
         if not found and _is_json(answer := _head(session, root, patience)):
             return [Entry("", None, validators_of(answer))]  # HEAD of an answer made anew proves no size
         listed: list[Entry] = []
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            while found:
-                heads = list(pool.map(lambda url: _head(session, url, patience), found.values()))
-                folders = [head.url for url, head in zip(found.values(), heads, strict=True) if _is_folder(url, head)]
-                listed += [
-                    _entry(path, head)
-                    for (path, url), head in zip(found.items(), heads, strict=True)
-                    if not _is_folder(url, head)
-                ]
-                found = {path: url for folder in folders for path, url in tree.walk(folder).items()}
+        while found:
+            answers = list(zip(found.items(), _heads(session, list(found.values()), patience), strict=True))
+            folders = [answer.url for (_, url), answer in answers if _is_folder(url, answer)]
+            listed += [_entry(path, answer) for (path, url), answer in answers if not _is_folder(url, answer)]
+            found = {path: url for folder in folders for path, url in tree.walk(folder).items()}
         return sorted(listed, key=lambda entry: entry.path)
 
 
@@ -271,7 +281,38 @@ def _head(
     return patience(ask)
 
 
-def _entry(path: str, response: "requests.Response") -> Entry:
+def _heads(session: "requests.Session", urls: Sequence[str], patience: Patience) -> list[Answer]:
+    """What is said of files, in their order: some are asked for at once on each of a few connections.
+
+    Whatever is not answered plainly is asked for by itself.
+    """
+    hasty = patience.within(SHARE_OF_PATIENCE * min(patience.connect_s, patience.read_s))
+    is_answered = True
+
+    def ask(row: Sequence[str]) -> list[Answer]:
+        nonlocal is_answered
+        answers: list[Answer] = []
+        while len(answers) < len(row):
+            rest = row[len(answers) :]
+            heads = _heads_in_a_row(rest, hasty) if is_answered else []
+            is_answered &= len(heads) == len(rest) or (len(heads) > 1 and heads[-1].is_last)
+            for url, head in zip_longest(rest[: len(heads) or 1], heads):
+                answers.append(head if head and head.status_code == 200 else _head(session, url, patience))
+        return answers
+
+    of_servers = [list(theirs) for _, theirs in groupby(urls, url_server)]
+    rows = [theirs[at : at + IN_A_ROW] for theirs in of_servers for at in range(0, len(theirs), IN_A_ROW)]
+    with connections_kept(), ThreadPoolExecutor(AT_ONCE) as pool:
+        contexts = [copy_context() for _ in rows]
+        return list(chain.from_iterable(pool.map(lambda context, row: context.run(ask, row), contexts, rows)))
+
+
+def _heads_in_a_row(urls: Sequence[str], patience: Patience) -> list[Head]:
+    with connection_for(urls[0]) as connection:
+        return connection.heads(urls, patience) if connection else []
+
+
+def _entry(path: str, response: Answer) -> Entry:
     return Entry(path, size_of(response), validators_of(response))
 
 
@@ -366,6 +407,6 @@ def _page(session: "requests.Session", page: str, patience: Patience) -> tuple[s
     return address, links_in(text, address)
 
 
-def _is_folder(url: str, head: "requests.Response") -> bool:
+def _is_folder(url: str, head: Answer) -> bool:
     """Whether a link without a slash at its end is sent on to a folder's page."""
     return urlsplit(head.url).path.endswith("/") and not urlsplit(url).path.endswith("/")

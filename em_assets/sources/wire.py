@@ -19,6 +19,9 @@ ELSEWHERE = "mend `url`, or ask the archive where it is now"
 LATER = "a later try may succeed"
 BLOCK_BYTES = 1 << 20
 LEAST_WAIT_S = 0.1
+SHARE_OF_PATIENCE = 0.5
+"""Of each wait, for a quick way: the careful one has all of them still to come, and both must end in time."""
+
 PASSING = (SourceUnreachableError, IncompleteError)
 
 

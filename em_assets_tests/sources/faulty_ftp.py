@@ -91,6 +91,16 @@ def _server(root: Path, fault: str) -> tuple[Any, Any]:
                 self.respond("421 Too many users, please come back later.")
                 self.close_when_done()
 
+        def recv(self, size: int) -> bytes:
+            data: bytes = super().recv(size)
+            return data[: data.find(b"\n") + 1] if fault == "reads_one_line" else data
+
+        def ftp_MLSD(self, path: str) -> Any:
+            if fault in ("no_mlsd", "reads_one_line"):
+                self.respond("502 Not implemented.")
+                return None
+            return super().ftp_MLSD(path)
+
         def ftp_RETR(self, file: str) -> Any:
             if fault == "gone_since_listed":
                 self.respond("550 No such file.")
