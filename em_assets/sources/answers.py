@@ -85,6 +85,15 @@ def resume_with(response: Answer) -> str | None:
     return times[0] if sent - changed >= 2 else None
 
 
+def length_in(headers: Mapping[str, str]) -> str:
+    """The Content-Length, also where it is said twice and alike (RFC 9110, 8.6); nothing where it is not."""
+    said = headers.get("Content-Length", "")
+    if "," not in said:
+        return said
+    lengths = {length.strip() for length in said.split(",")}
+    return lengths.pop() if len(lengths) == 1 else ""
+
+
 def size_of(response: Answer) -> int | None:
     """Bytes that the answer declares; None where it does not.
 
@@ -93,7 +102,7 @@ def size_of(response: Answer) -> int | None:
     IncompleteError
         More than any file has.
     """
-    declared = response.headers.get("Content-Length", "")
+    declared = length_in(response.headers)
     if declared.isdecimal() and len(declared) > MOST_DIGITS:
         raise IncompleteError(f"{response.url}: a length expected, found one of {len(declared)} digits")
     return int(declared) if declared.isdecimal() else None

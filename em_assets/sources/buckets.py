@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from em_assets.errors import SourceMissingError, SourceUnreachableError
+from em_assets.errors import SourceError, SourceMissingError, SourceUnreachableError
 from em_assets.sources import web
 from em_assets.sources.globs import Wanted
 from em_assets.sources.origins import GOOGLE_STORAGE, Location
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from obstore.store import GCSStore, S3Config, S3Store
 
 DEFAULT_REGION = "us-east-1"
+AT_ONCE = 8
+_NO_PATH = "invalid path"
 _STATUS = re.compile(r"status code: (401|403|404|410)")
 
 
@@ -52,7 +55,8 @@ def names(location: Location, patience: Patience) -> list[str]:
         with _named_errors(location.url):
             found = obstore.list_with_delimiter(_store(location, bucket, patience), prefix=key.rstrip("/") or None)
         folders = [f"{prefix.rstrip('/').rsplit('/', 1)[-1]}/" for prefix in found["common_prefixes"]]
-        return sorted([*folders, *(meta["path"].rsplit("/", 1)[-1] for meta in found["objects"])])
+        keys = [meta["path"] for meta in found["objects"] if meta["path"] != key.rstrip("/")]  # which stands for it
+        return sorted([*folders, *(path.rsplit("/", 1)[-1] for path in keys)])
 
     return patience(ask)
 
@@ -97,9 +101,19 @@ def _entries(location: Location, wanted: Wanted, patience: Patience) -> list[Ent
             for batch in obstore.list(store, prefix=(root + prefix) or None, chunk_size=1000):
                 for meta in batch:
                     path = meta["path"].removeprefix(root)
-                    if path in wanted and not path.endswith("/"):
+                    if meta["path"].startswith(root) and path in wanted:
                         found[path] = _entry(path, meta)
+        for path in _folders_among(found, store, root):
+            del found[path]
     return [found[path] for path in sorted(found)]
+
+
+def _folders_among(found: dict[str, Entry], store: Any, root: str) -> list[str]:
+    """Empty objects that stand for folders: `sub/`, which obstore lists as `sub`, where there is no object."""
+    empty = [path for path, entry in found.items() if entry.size_bytes == 0]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        heads = pool.map(lambda path: _head(store, root + path), empty)
+        return [path for path, meta in zip(empty, heads, strict=True) if meta is None]
 
 
 def _bucket_and_key(url: str) -> tuple[str, str]:
@@ -175,6 +189,8 @@ def _named_errors(url: str) -> Iterator[None]:
     except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError):
         raise SourceMissingError(f"{url}: HTTP 403, not public; {ELSEWHERE}") from None
     except exceptions.BaseError as error:
+        if _NO_PATH in str(error):
+            raise SourceError(f"{url}: {_first_line(error)}; narrow `include` to folders without such keys") from None
         status = _STATUS.search(str(error))  # a refused listing has no class of its own
         if status:
             raise SourceMissingError(f"{url}: HTTP {status[1]}, not there or not public; {ELSEWHERE}") from None

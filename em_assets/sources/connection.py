@@ -18,7 +18,7 @@ from typing import NoReturn
 from urllib.parse import quote, urlsplit
 
 from em_assets.errors import SourceUnreachableError
-from em_assets.sources.answers import MOST_DIGITS, has_more
+from em_assets.sources.answers import MOST_DIGITS, has_more, length_in
 from em_assets.sources.wire import BLOCK_BYTES, LATER, LEAST_WAIT_S, PATIENCE, Patience
 from em_assets.volumes.direct import aligned
 
@@ -482,7 +482,7 @@ def _parsed(url: str, head: bytes) -> Head:
 
 
 def _length(head: Head) -> int:
-    length = head.headers.get("Content-Length")
+    length = length_in(head.headers)
     if head.status_code in (204, 304):
         return 0
     if "Transfer-Encoding" in head.headers or not (length.isascii() and length.isdecimal()):

@@ -19,7 +19,7 @@ from em_assets.sources.job import Job
 from em_assets.sources.manifest import OLD
 from em_assets.sources.objects import Objects, Wish, is_small
 from em_assets.sources.origins import Origin, url_server
-from em_assets.sources.partial import PARTIAL, partial_path, require_space, sync_folder, writable
+from em_assets.sources.partial import PARTIAL, forget, partial_path, require_space, sync_folder, writable
 from em_assets.sources.paths import addresses, below, lone_name, safe_relative_path
 from em_assets.sources.progress import Progress, megabytes
 from em_assets.sources.protocols import ask
@@ -168,6 +168,7 @@ class _Fetching:
         self._job, self._progress = job, progress
         self._hosts: dict[str, Host] = {}
         self._silent: set[str] = set()  # servers that did not answer
+        self._stood_in: set[str] = set()  # servers that sent what others are listed with
 
     def fetch(self, remotes: list[RemoteFile], said: Mapping[str, Mapping[str, str]]) -> Iterator[RawFile]:
         """Yield the row of each file, held to the checksums that others say of it."""
@@ -235,13 +236,18 @@ class _Fetching:
         urls = sorted(self._addresses(wish.remote), key=lambda url: url_server(url) in self._silent)
         for url, patience in self._shared_out(urls, wish):
             try:
-                return self._from(url, wish, patience)
+                fetched = self._from(url, wish, patience)
             except (SourceMissingError, SourceUnreachableError) as error:
                 if self.ended.is_set():
                     raise
                 refusals.append(error)
                 if isinstance(error, SourceUnreachableError):
                     self._silent.add(url_server(url))  # and each of its other files need not wait for it first
+            else:
+                for other in urls:
+                    forget(partial_path(wish.dest, _partial_of(wish, other)))
+                self._say_from(url, wish)
+                return fetched
         if len(refusals) == 1:
             raise refusals[0]
         is_missing = all(isinstance(error, SourceMissingError) for error in refusals)
@@ -280,7 +286,15 @@ class _Fetching:
                 replaced_to=job.files_dir.parent / OLD / held.sha256 if held else None,
                 host=host,
                 waited_s=_waited_s(wish, url),
+                is_listed=url == wish.remote.url,
             )
+
+    def _say_from(self, url: str, wish: Wish) -> None:
+        """That bytes come from another address than the manifest names, once a server."""
+        at = url_server(url)
+        if url != wish.remote.url and at not in self._stood_in:
+            self._stood_in.add(at)
+            self._job.log(f"{wish.remote.path}: sent by {url}, and proved, since {wish.remote.url} did not send it")
 
     def _kept(self, found: list[tuple[Wish, Fetched]]) -> list[RawFile]:
         rows = [
@@ -307,6 +321,10 @@ class _Fetching:
 def _waited_s(wish: Wish, url: str) -> float:
     """What was waited for a file before, in vain: at its listed address."""
     return wish.waited_s if url == wish.remote.url else 0.0
+
+
+def _partial_of(wish: Wish, url: str) -> str:
+    return "" if url == wish.remote.url else url
 
 
 def _begun(folders: set[Path]) -> set[Path]:

@@ -1,8 +1,9 @@
 """What a lock file demands, in the place of a listing: its files, by their own addresses.
 
 Nobody is asked what there is: a listing that is gone, or has grown, is no obstacle, and with all the files in a folder
-(`--from`) no network is needed. What a server then sends is held to size and SHA-256; its validators do not count.
-Files that are referenced where they lie are looked at, and the metadata of a remote volume is fetched, as always.
+(`--from`) no network is needed. What a server then sends is held to size and SHA-256; its validators do not count. A
+row names the lock's address also where another one of the source has sent the bytes: one lock, one manifest. Files that
+are referenced where they lie are looked at, and the metadata of a remote volume is fetched, as always.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

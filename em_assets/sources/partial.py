@@ -44,8 +44,8 @@ class Partial:
         Of the whole file, as far as an answer has declared them.
     """
 
-    def __init__(self, remote: RemoteFile, dest: Path) -> None:
-        self.path = partial_path(dest)
+    def __init__(self, remote: RemoteFile, dest: Path, *, of: str = "") -> None:
+        self.path = partial_path(dest, of)
         self.position = 0
         self.size_bytes: int | None = None
         self.checksums: dict[str, str] = {}
@@ -154,8 +154,10 @@ class Partial:
 
     def leave(self) -> None:
         """Keep what a later run can go on with; remove it otherwise."""
+        if self.resume is not None and self._file is None:
+            return  # an earlier run's, noted by that, and nobody has added to it
         try:
-            if self.resume is not None and self._file is not None:
+            if self.resume is not None:
                 self.note()
                 self._close()
                 return
@@ -167,9 +169,7 @@ class Partial:
         """Remove every trace."""
         with suppress(OSError):
             self._close()
-        for path in (self.path, self._note_path, self._note_path.with_name(f"{self._note_path.name}.new")):
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
+        forget(self.path)
 
     @contextmanager
     def store_errors(self) -> Iterator[None]:
@@ -287,9 +287,22 @@ def require_space(folder: Path, needed_bytes: int, what: str) -> None:
         )
 
 
-def partial_path(dest: Path) -> Path:
-    """Where the bytes of `dest` lie until they are whole; a sweep knows what is left over by this name."""
-    return dest.with_name(f".{hashlib.sha256(dest.name.encode()).hexdigest()[:16]}.partial")
+def partial_path(dest: Path, of: str = "") -> Path:
+    """Where the bytes of `dest` lie until they are whole; a sweep knows what is left over by this name.
+
+    `of` is the address that they come from, where that is not the listed one: what either sends is of no use to the
+    other, and must not be lost to it.
+    """
+    name = f"{dest.name}\0{of}" if of else dest.name
+    return dest.with_name(f".{hashlib.sha256(name.encode()).hexdigest()[:16]}.partial")
+
+
+def forget(partial: Path) -> None:
+    """Remove a partial and what is noted of it, where there is one."""
+    note = partial.with_suffix(".note")
+    for path in (partial, note, note.with_name(f"{note.name}.new")):
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def lent_path(dest: Path) -> Path:

@@ -4,6 +4,7 @@ import gzip
 import json
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from em_assets.errors import FormatError, SourceMissingError
 from em_assets.formats.n5_attributes import is_dataset, level_paths
@@ -41,8 +42,10 @@ def readable(location: Location) -> Location:
         return location
     bucket, _, key = location.url.removeprefix("s3://").partition("/")
     if location.s3_endpoint:
-        return Location(f"{location.s3_endpoint.rstrip('/')}/{bucket}/{key}")
-    return Location(f"https://{bucket}.s3.amazonaws.com/{key}")
+        return Location(f"{location.s3_endpoint.rstrip('/')}/{bucket}/{quote(key)}")
+    if "." in bucket:  # the certificate of *.s3.amazonaws.com covers no further dot
+        return Location(f"https://s3.amazonaws.com/{bucket}/{quote(key)}")
+    return Location(f"https://{bucket}.s3.amazonaws.com/{quote(key)}")
 
 
 def scale_key(url: str, documents: Mapping[str, bytes], level: int = 0) -> str | None:

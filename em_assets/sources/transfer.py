@@ -79,6 +79,7 @@ def fetch_file(
     replaced_to: Path | None = None,
     host: Host = ALONE,
     waited_s: float = 0.0,
+    is_listed: bool = True,
 ) -> Fetched:
     """Fetch a listed file to `dest`, which holds the old bytes or all of the new ones at any moment.
 
@@ -98,6 +99,8 @@ def fetch_file(
         How many connections a large file may be fetched over.
     waited_s
         Seconds for which somebody else has waited for this file in vain; they count among those without new bytes.
+    is_listed
+        Its address is the one that is listed; of another one the bytes have a partial of their own.
 
     Raises
     ------
@@ -110,7 +113,7 @@ def fetch_file(
     StoreError
         The disk is full or cannot be written.
     """
-    partial = Partial(remote, dest)
+    partial = Partial(remote, dest, of="" if is_listed else remote.url)
     try:
         fetched = _fetched(remote, partial, origin, patience, demand, quarantine, on_bytes, host, waited_s)
         if replaced_to is not None and replaced_to.name != fetched.sha256:

@@ -7,7 +7,7 @@ import http.client
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
@@ -206,10 +206,23 @@ def _plainly_asked(
             if head.status_code != 416:
                 check_status(head, first)
             return connection, head
-        url = urldefrag(urljoin(url, head.headers["Location"])).url
-        if urlsplit(url).scheme not in ("http", "https"):
-            raise SourceError(f"{first}: sent on to {url}, which is no web address")
+        url = _sent_on(first, url, head.headers["Location"])
     raise SourceError(f"{first}: sent on more than {MOST_REDIRECTS} times")
+
+
+def _sent_on(first: str, url: str, to: str) -> str:
+    """Where an answer of a URL leads to; `first` is what was asked for in the beginning."""
+    with suppress(UnicodeError):
+        to = to.encode("latin-1").decode()  # as browsers take what nobody has escaped
+    try:
+        there = urldefrag(urljoin(url, to)).url
+        parts = urlsplit(there)
+        is_web = parts.scheme in ("http", "https") and parts.port != 0 and bool((parts.hostname or "").encode("idna"))
+    except ValueError as error:
+        raise SourceError(f"{first}: sent on to {to}, which is no web address: {error}") from None
+    if not is_web:
+        raise SourceError(f"{first}: sent on to {there}, which is no web address")
+    return there
 
 
 def _rechecked_plainly(connection: Connection, url: str, patience: Patience) -> tuple[str, ...]:

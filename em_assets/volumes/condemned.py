@@ -51,7 +51,7 @@ def is_named_after(name: str, generation: str) -> bool:
 
 def is_condemned(document: Folder) -> bool:
     """Whether the name that this document is of is not to be used any more; on a disk none is."""
-    return isinstance(document, RemotePath) and _found(document) == CONDEMNED
+    return isinstance(document, RemotePath) and content_of(document) == CONDEMNED
 
 
 def claimed(document: RemotePath, data: bytes, is_committed: Callable[[], bool]) -> bool:
@@ -61,7 +61,7 @@ def claimed(document: RemotePath, data: bytes, is_committed: Callable[[], bool])
     """
     if document.create(data):
         return True
-    found = _found(document)
+    found = content_of(document)
     if found in (data, CONDEMNED) or not is_committed():
         return found == data
     document.put(data)
@@ -76,7 +76,7 @@ def condemned(document: RemotePath, has_commits: Callable[[], bool], repeat_last
     """
     if document.create(CONDEMNED):
         return True
-    before = _found(document)
+    before = content_of(document)
     if before == CONDEMNED:
         return not has_commits() or repeat_last_commit()
     if before is None or not has_commits():
@@ -88,7 +88,8 @@ def condemned(document: RemotePath, has_commits: Callable[[], bool], repeat_last
     return False
 
 
-def _found(document: RemotePath) -> bytes | None:
+def content_of(document: RemotePath) -> bytes | None:
+    """The bytes of a generation's document, or the condemnation in its place; None where there is neither."""
     try:
         return document.read_bytes()
     except FileNotFoundError:

@@ -37,7 +37,7 @@ from em_assets.model import Frozen
 from em_assets.remote.path import RemotePath
 from em_assets.volumes import ngff
 from em_assets.volumes.cascade import writing_to
-from em_assets.volumes.condemned import claimed, is_condemned, is_named_after, names_in_turn
+from em_assets.volumes.condemned import claimed, content_of, is_condemned, is_named_after, names_in_turn
 from em_assets.volumes.folders import Folder, create, file_names, folder_names, put
 from em_assets.volumes.ledger import Ledger
 from em_assets.volumes.parquet import ParquetBytes
@@ -279,7 +279,13 @@ def _write_generation(
     inputs: tuple[str, ...],
     labels_of: str | None,
 ) -> Generation | None:
-    """A generation that is whole and has its document; None where its name is condemned meanwhile."""
+    """A generation that is whole and has its document; None where its name is condemned meanwhile, or others' bytes.
+
+    In a bucket two writers write to the same objects. What they make is the same, and so nobody minds who was last;
+    where it is not, as by libraries of two releases, the objects may be of both, and nobody commits them as his own.
+    """
+    document = _generation_path(folder, generation)
+    before = content_of(document) if isinstance(document, RemotePath) else None
     with _place_of(folder, generation) as group:
         written = write(group)
         tables = (written.ledger.file, written.block_index.parquet())
@@ -300,6 +306,8 @@ def _write_generation(
             raise StoreError(f"{problem}: the writer returned and the volume is not whole; nothing was committed")
         # Another writer may have finished it meanwhile, and committed its ledger; in a bucket it wrote these.
         already = _finished(folder, generation) if isinstance(folder, Path) else None
+        if isinstance(document, RemotePath) and content_of(document) not in (before, _document(made)):
+            return None
         if already is None:
             with writing_to(folder):
                 return made if _published(folder, group, made, tables) else None

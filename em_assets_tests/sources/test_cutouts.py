@@ -85,6 +85,17 @@ def test_a_given_start_is_cut_and_recorded(tmp_path: Path, cut, voxels: NDArray[
     assert {row.path for row in got.files} >= {"source/info", "crop.zarr/zarr.json", "crop.zarr/s0/zarr.json"}
 
 
+@pytest.mark.parametrize("key", ["data/em", "a b+c/100%41/ü#1"], ids=["plain", "odd"])
+def test_a_box_is_cut_from_a_bucket_whatever_its_key(tmp_path: Path, cut, remote: Path, voxels, key: str) -> None:
+    """What must be escaped in a URL was not: `%41` was asked for as `A`, and nothing behind a `#`."""
+    place = tmp_path / "archive" / "s3" / "bkt" / key
+    place.parent.mkdir(parents=True)
+    remote.rename(place)
+    cut(Source(kind="cutout", url=f"s3://bkt/{key}", shape_zyx=BOX, start_zyx=(10, 20, 70)))
+    pixels, _ = crop(tmp_path / "raw")
+    assert np.array_equal(pixels, voxels[10:42, 20:60, 70:120])
+
+
 def test_a_drawn_start_lies_on_the_chunk_grid_and_is_not_blank(tmp_path: Path, cut) -> None:
     for seed in range(4):
         cut(Source(kind="cutout", url=URL, shape_zyx=(32, 32, 32), seed=seed), raw=f"raw{seed}")

@@ -21,7 +21,7 @@ from em_assets.sources.origins import PUBLIC_ORIGIN
 from em_assets.sources.partial import require_space
 from em_assets.sources.transfer import fetch_file
 from em_assets.sources.wire import Patience
-from em_assets.volumes.direct import aligned, write_new
+from em_assets.volumes.direct import ALIGNED_BYTES, aligned, write_new
 from em_assets.volumes.new_files import NewFile
 
 DISK_BYTES = 4 << 20
@@ -131,7 +131,10 @@ def write(file: NewFile, pieces: list[bytes]) -> None:
 
 @pytest.mark.parametrize("free", [0, 1_000_000])
 def test_what_writes_past_the_cache_says_that_the_disk_is_full(disk: Path, free: int) -> None:
-    """Also after some blocks; what is in the file by then is right, and no descriptor is left."""
+    """Also after some blocks; what is in the file by then is right, or a hole, and no descriptor is left.
+
+    Several threads write: where one finds no room, one of a later place may have found some.
+    """
     content = noise(3 << 20)
     leave_free(disk, free)
     file = NewFile(disk / "grows")
@@ -139,13 +142,15 @@ def test_what_writes_past_the_cache_says_that_the_disk_is_full(disk: Path, free:
         write(file, [content[:1_500_000], content[1_500_000:]])
     file.close()
     written = (disk / "grows").read_bytes()
-    assert written == content[: len(written)]
+    for start in range(0, len(written), ALIGNED_BYTES):
+        block = written[start : start + ALIGNED_BYTES]
+        assert block in (content[start : start + len(block)], bytes(len(block)))
     assert (len(written) > 0) == (free > 0)
     (disk / "grows").unlink()
-    block, n_open = aligned(len(content)), n_open_files()
-    block[:] = content
+    memory, n_open = aligned(len(content)), n_open_files()
+    memory[:] = content
     with pytest.raises(OSError, match="No space left"):
-        write_new(str(disk / "at once"), block, len(content))
+        write_new(str(disk / "at once"), memory, len(content))
     assert n_open_files() == n_open
 
 

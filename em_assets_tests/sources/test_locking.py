@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faulty_web import PAYLOAD, Exchange, faulty_web
 from scripted_server import Script
 
 from em_assets.errors import IncompleteError, SourceError, SourceMissingError, SourceUnreachableError, StoreError
@@ -278,15 +280,55 @@ def test_what_a_failed_fetch_put_beside_dropped_bytes_is_put_right(mine: Path, d
 def test_what_its_address_no_longer_has_comes_from_another_of_the_source(
     theirs: Path, script: Script, hurried: Patience, status: int
 ) -> None:
-    """The listing's way goes to the fallback; the lock's asked the one address that it names."""
+    """The listing's way goes to the fallback; the lock's asked the one address that it names.
+
+    The manifest names the lock's, where the source has it: with one lock everybody has one manifest. A line says who
+    sent the bytes.
+    """
     body = b"II*\0" + b"a" * 50
     script.says("/primary/a.tif", status=status)
     script.says("/fallback/a.tif", body)
     source = Source(url=f"{script.url}/primary/", fallback_urls=(f"{script.url}/fallback/",))
     row = read_lock(theirs)[0].model_copy(update={"url": f"{source.url}a.tif", "validator": None})
     write_lock(theirs, [row], "f")
-    assert acquire([source], Origin("public"), theirs, log=str, patience=hurried, locked=True).files == (row,)
+    said: list[str] = []
+    assert acquire([source], Origin("public"), theirs, log=said.append, patience=hurried, locked=True).files == (row,)
     assert (theirs / "files" / "a.tif").read_bytes() == body
+    assert [line for line in said if "sent by" in line] == [
+        f"a.tif: sent by {script.url}/fallback/a.tif, and proved, since {row.url} did not send it"
+    ]
+
+
+@pytest.mark.parametrize("sent", [0, 1000], ids=["refuses", "breaks-off-too"])
+def test_what_an_address_sent_before_it_broke_off_is_not_lost_to_another_that_has_nothing(
+    theirs: Path, hurried: Patience, sent: int
+) -> None:
+    """Both wrote to one partial: of gigabytes from the first, the second left its own few, or none."""
+    broken = True
+
+    def primary(x: Exchange, _: threading.Event) -> bool:
+        if x.start and broken:
+            x.head(503, Content_Length=0)
+        else:
+            x.ranged(PAYLOAD, len(PAYLOAD) - 5000 if broken else None)
+        return not broken
+
+    def fallback(x: Exchange, _: threading.Event) -> bool:
+        x.ranged(PAYLOAD, sent) if sent and not x.start else x.head(503, Content_Length=0)
+        return False
+
+    with faulty_web({"p": primary, "f": fallback}) as web:
+        source = Source(url=f"{web.url}/p/", fallback_urls=(f"{web.url}/f/",))
+        digest = hashlib.sha256(PAYLOAD).hexdigest()
+        change = {"url": f"{web.url}/p/a.tif", "size_bytes": len(PAYLOAD), "sha256": digest}
+        write_lock(theirs, [read_lock(theirs)[0].model_copy(update=change)], "f")
+        with pytest.raises(SourceUnreachableError):
+            acquire([source], Origin("public"), theirs, log=str, patience=hurried, locked=True)
+        broken = False
+        acquire([source], Origin("public"), theirs, log=str, patience=hurried, locked=True)
+        assert web.sent["/p/a.tif"] == len(PAYLOAD)
+    assert (theirs / "files" / "a.tif").read_bytes() == PAYLOAD
+    assert [path.name for path in (theirs / "files").iterdir()] == ["a.tif"]
 
 
 def test_a_server_that_does_not_answer_is_waited_for_once_and_not_for_every_file(

@@ -27,8 +27,11 @@ class Served:
 
     def __init__(self) -> None:
         self.content, self.most, self.has_head = PAYLOAD, HALF, True
+        self.refused: int | None = None
 
     def __call__(self, x: Exchange, _: Event) -> None:
+        if self.refused:
+            return x.head(self.refused, Content_Length=0)
         if x.method == "HEAD" and not self.has_head:
             return x.head(503, Content_Length=0)
         return x.ranged(self.content, self.most)
@@ -154,6 +157,20 @@ def test_a_run_that_failed_is_gone_on_with_by_the_next(web: FaultyWeb, served: S
     assert run() == 1
     assert web.sent["/served/a.tif"] == len(PAYLOAD)
     assert [path.name for path in (tmp_path / "raw" / "files").iterdir()] == ["a.tif"]
+
+
+@pytest.mark.parametrize("refused", [503, 404], ids=["away", "gone-for-once"])
+def test_a_server_that_is_away_for_a_run_takes_nothing_of_what_had_arrived(
+    broken_off: Path, fetch: Callable[[], bytes], served: Served, web: FaultyWeb, refused: int
+) -> None:
+    """The run that got no byte removed those of the runs before it: of a terabyte, all."""
+    served.refused, served.most = refused, None
+    for _ in range(2):
+        with pytest.raises(SourceError, match=f"HTTP {refused}"):
+            fetch()
+    served.refused = None
+    assert fetch() == PAYLOAD
+    assert web.sent["/served/a.tif"] == len(PAYLOAD)
 
 
 def test_a_partial_that_nothing_can_go_on_with_is_removed(tmp_path: Path) -> None:

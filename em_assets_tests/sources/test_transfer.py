@@ -149,3 +149,36 @@ def test_a_disk_that_cannot_be_written_is_the_stores_error(script: Script, hurri
     (tmp_path / "file").write_text("in the way of a folder")
     with pytest.raises(StoreError, match=f"bytes needed: {len(BODY):,}"):
         fetch_file(listed(script.says("/a.tif", BODY)), tmp_path / "file" / "a.tif", PUBLIC_ORIGIN, patience=hurried)
+
+
+@pytest.mark.parametrize(
+    "to", ["http://[bad/x", "http://127.0.0.1:99999/x", "http://127.0.0.1:x/", f"http://{'a' * 70}.org/x"]
+)
+def test_a_file_that_is_sent_on_to_no_address_is_an_error_in_words(
+    script: Script, hurried: Patience, tmp_path: Path, to: str
+) -> None:
+    """It ended in a ValueError of Python's own."""
+    url = script.says("/a.tif", status=302, headers={"Location": to})
+    with pytest.raises(SourceError, match=r"/a\.tif: sent on to .*, which is no web address"):
+        fetch_file(listed(url, 3), tmp_path / "a.tif", PUBLIC_ORIGIN, patience=hurried)
+
+
+@pytest.mark.parametrize("to", ["/é b.tif", "/%C3%A9%20b.tif"])
+def test_a_file_that_is_sent_on_to_a_name_in_plain_letters_arrives(
+    script: Script, hurried: Patience, tmp_path: Path, to: str
+) -> None:
+    """Headers are read as Latin-1, and sent in UTF-8 by who does not escape them."""
+    url = script.says("/a.tif", status=302, headers={"Location": to.encode().decode("latin-1")})
+    script.says("/%C3%A9%20b.tif", b"abc")
+    fetch_file(listed(url, 3), tmp_path / "a.tif", PUBLIC_ORIGIN, patience=hurried)
+    assert (tmp_path / "a.tif").read_bytes() == b"abc"
+
+
+@pytest.mark.parametrize("length", ["3, 3", "3,3"])
+def test_a_length_that_is_said_twice_is_a_length(
+    script: Script, hurried: Patience, tmp_path: Path, length: str
+) -> None:
+    """By RFC 9110, 8.6, as of a server behind another; its files were of unknown size."""
+    url = script.says("/a.tif", b"abc", headers={"Content-Length": length})
+    acquire([Source(url=url)], PUBLIC_ORIGIN, tmp_path / "raw", log=str, patience=hurried)
+    assert (tmp_path / "raw" / "files" / "a.tif").read_bytes() == b"abc"

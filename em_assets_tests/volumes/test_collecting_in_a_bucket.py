@@ -211,3 +211,36 @@ def test_a_document_is_not_touched_where_no_commit_can_be_repeated(left: Callabl
 
     assert not condemned(document, has_commits=lambda: False, repeat_last_commit=repeat)
     assert (seen, document.read_bytes()) == ([], b"ours")
+
+
+@pytest.mark.parametrize("is_last", [True, False], ids=["last", "first"])
+def test_of_two_writers_whose_bytes_differ_nobody_commits_a_mixture(
+    s3_environment: dict[str, str],
+    new_bucket: Callable[[], str],
+    make_source: Callable[..., SourceVolume],
+    is_last: bool,
+) -> None:
+    """As by libraries of two releases: the slower one put its ledger in the place of what was committed meanwhile."""
+    folder = remote_path(f"{new_bucket()}/em", s3_environment)
+    said: dict[str, Any] = {"content": "em", "voxel_size_zyx_nm": (8.0, 8.0, 8.0), "name": "em", "attributes": {}}
+
+    def written(voxels: Any) -> Write:
+        return lambda dest: write_pyramid(make_source(voxels, (8.0, 8.0, 8.0)), dest, ome_zarr="0.5", **said)
+
+    other = np.random.default_rng(6).integers(1, 255, VOXELS.shape, dtype=np.uint8)
+    n_written = 0
+
+    def slow(dest: Folder) -> WrittenVolume:
+        nonlocal n_written
+        n_written += 1
+        if is_last and n_written == 1:
+            commit_volume(folder, "bbbb", written(VOXELS))
+        made = written(other)(dest)
+        if not is_last and n_written == 1:
+            commit_volume(folder, "bbbb", written(VOXELS))
+        return made
+
+    committed = commit_volume(folder, "bbbb", slow)
+    assert (committed.commit.generation, committed.commit.number, n_written) == ("bbbb-2", 2, 2)
+    check_whole(folder, committed)
+    assert commit_volume(folder, "bbbb", written(VOXELS)).commit == committed.commit
