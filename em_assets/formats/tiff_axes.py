@@ -267,6 +267,8 @@ def _imagej_sizes(page: Mapping[str, Any], info: Mapping[str, str]) -> list[Witn
     found = []
     for axis, tag in (("x", "XResolution"), ("y", "YResolution")):
         size = _pixel_size(page.get(tag))
+        if size is not None and unit in _RESOLUTION_UNITS.values() and _is_for_show(size, unit):
+            return []  # ImageJ takes inch and cm over from a resolution, and its spacing is in the same unit
         if size is not None:
             raw = "/".join(str(part) for part in page[tag])
             found.append(Witness(f"voxel_size_{axis}_nm", size, info.get(f"{axis}unit", unit), f"page 0: {tag}", raw))
@@ -283,12 +285,17 @@ def _resolution_sizes(page: Mapping[str, Any]) -> list[Witness]:
     found = []
     for axis, tag in (("x", "XResolution"), ("y", "YResolution")):
         size = _pixel_size(page.get(tag))
-        size_nm = None if size is None else to_nm(size, unit)
-        if size is None or size_nm is None or size_nm > _COARSEST_NM:
+        if size is None or _is_for_show(size, unit):
             continue
         raw = "/".join(str(part) for part in page[tag])
         found.append(Witness(f"voxel_size_{axis}_nm", size, unit, f"page 0: {tag}", raw))
     return found
+
+
+def _is_for_show(size: float, unit: str | None) -> bool:
+    """Whether a resolution's pixel is a screen's or a printer's, or nobody knows of what."""
+    size_nm = to_nm(size, unit)
+    return size_nm is None or size_nm > _COARSEST_NM
 
 
 def _pixel_size(resolution: Any) -> float | None:

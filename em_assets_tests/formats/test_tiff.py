@@ -305,6 +305,28 @@ def test_a_resolution_counts_where_somebody_measured_it(
     assert tiff.open_volumes([path])[0].voxel_size_zyx_nm == size
 
 
+@pytest.mark.parametrize(
+    ("unit", "resolution", "expected"),
+    [
+        ("inch", (72, 72), (None, None, None)),
+        ("cm", (28.3465, 28.3465), (None, None, None)),
+        ("cm", (1_250_000, 1_250_000), (50.0, 8.0, 8.0)),
+        ("mm", (125, 125), (5.0, 8000.0, 8000.0)),
+    ],
+    ids=["a screen's inch", "a screen's cm", "cm of a microscope", "a unit that somebody set"],
+)
+def test_imagej_takes_inch_and_cm_from_screens_as_well(
+    tmp_path: Path, unit: str, resolution: tuple[float, float], expected: tuple[float | None, ...]
+) -> None:
+    """A scan of 72 dots per inch that ImageJ saves again says `unit=inch`: its pixels are not 0.35 mm of tissue."""
+    text = f"ImageJ=1.54f\nimages=3\nslices=3\nunit={unit}\nspacing=5e-6\n"
+    kind = {"inch": 2, "cm": 3, "mm": 1}[unit]
+    path = written(
+        tmp_path / "a.tif", noise((3, 4, 5)), description=text, metadata=None, resolution=resolution, resolutionunit=kind
+    )
+    assert tiff.open_volumes([path])[0].voxel_size_zyx_nm == pytest.approx(expected)
+
+
 def test_pages_that_differ_are_refused_and_thumbnails_left_out(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     with tifffile.TiffWriter(path) as writer:
