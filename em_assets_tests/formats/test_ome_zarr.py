@@ -189,6 +189,23 @@ def test_scale_and_translation_of_the_image_come_after_those_of_the_level(tmp_pa
     assert volume.levels[0].offset_zyx_nm == (12_000.0, 0.0, 0.0)
 
 
+def test_steps_of_one_level_are_taken_one_after_the_other(tmp_path: Path) -> None:
+    """The specification has one scale, then one translation; who writes more or otherwise means them in this order."""
+    steps = [
+        {"type": "translation", "translation": [1, 0, 0]},
+        {"type": "scale", "scale": [2, 2, 2]},
+        {"type": "translation", "translation": [5, 0, 0]},
+        {"type": "scale", "scale": [15, 4, 4]},
+    ]
+    entry = {"path": "0", "coordinateTransformations": steps}
+    tree = write_image(tmp_path / "a.zarr", {"0": ramp(2, 3, 4)}, {"axes": axes("zyx"), "datasets": [entry]})
+    (volume,) = ome_zarr.open_volumes([str(tree)])
+    assert volume.voxel_size_zyx_nm == (30.0, 8.0, 8.0)
+    assert volume.levels[0].offset_zyx_nm == (105.0, 0.0, 0.0)
+    z = next(w for w in ome_zarr.witnesses(ome_zarr.read_tags(str(tree))) if w.field == "voxel_size_z_nm")
+    assert z.locator.count(".scale") == 2
+
+
 def test_a_scale_without_a_unit_is_an_unknown_voxel_size(tmp_path: Path) -> None:
     multiscale = {"axes": axes("zyx", None), "datasets": [dataset("s0", [14.08, 14.08, 14.08])]}
     tree = write_image(tmp_path / "a.zarr", {"s0": ramp(2, 3, 4)}, multiscale)
@@ -308,7 +325,18 @@ DAMAGE: dict[str, tuple[str, Callable[[Any], Any], type[FormatError], str]] = {
     "structured": ("s0/.zarray", lambda d: d.update(dtype=[["r", "|u1"]]), UnsupportedDataError, "real number"),
     "no dtype": ("s0/.zarray", lambda d: d.update(dtype="nonsense"), FormatError, "dtype"),
     "filters": ("s0/.zarray", lambda d: d.update(filters=[{"id": "delta"}]), UnsupportedDataError, "filters"),
-    "unknown codec": ("s0/.zarray", lambda d: d.update(compressor={"id": "lzma"}), FormatError, "lzma"),
+    "unknown codec": (
+        "s0/.zarray",
+        lambda d: d.update(compressor={"id": "lzma"}),
+        UnsupportedDataError,
+        "pack it anew.*lzma",
+    ),
+    "coarsest first": (
+        ".zattrs",
+        lambda d: d["multiscales"][0]["datasets"].reverse(),
+        FormatError,
+        "from the finest to the coarsest",
+    ),
     "other dtype below": ("s1/.zarray", lambda d: d.update(dtype="<i2"), FormatError, "level s1"),
     "unknown version": (".zattrs", lambda d: d["multiscales"][0].update(version="0.6"), UnsupportedDataError, "0.6"),
     "no levels": (".zattrs", lambda d: d["multiscales"][0].update(datasets=[]), FormatError, "at least one level"),
