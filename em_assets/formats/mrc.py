@@ -41,6 +41,9 @@ MAX_UNPACKED_BYTES = 8 * 2**30
 MAX_HEX_BYTES = 1024 * 1024
 """A longer extended header is described by its type and size alone."""
 
+_MRC2014 = 20140
+"""The version of the first format in which mode 0 has a sign."""
+
 _REFUSED = {3: "complex (2 × int16)", 4: "complex (2 × float32)", 16: "RGB colour", 101: "4-bit"}
 
 
@@ -225,10 +228,14 @@ def _header(file: BinaryFile) -> Header:
 def _dtype_name(values: Mapping[str, Any]) -> str | None:
     """None for a mode that becomes no volume.
 
-    Mode 0 is signed since MRC2014; IMOD's own stamp says otherwise by a flag.
+    Mode 0 is signed since MRC2014; IMOD's own stamp says otherwise by a flag. A header that does not name MRC2014, and
+    whose statistics lie where signed bytes do not reach, is of an older program's unsigned ones.
     """
     if values["mode"] == 0:
-        return "uint8" if values.get("imod_stamp") is not None and not values["imod_flags"] & 1 else "int8"
+        if values.get("imod_stamp") is not None:
+            return "int8" if values["imod_flags"] & 1 else "uint8"
+        is_beyond = 0 <= values["dmin"] <= values["dmax"] and 127 < values["dmax"] <= 255
+        return "uint8" if is_beyond and values["nversion"] < _MRC2014 else "int8"
     return {1: "int16", 2: "float32", 6: "uint16", 12: "float16"}.get(values["mode"])
 
 
