@@ -5,7 +5,7 @@ import shutil
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -372,6 +372,24 @@ def test_a_level_without_an_array_and_a_group_without_arrays_are_refused(image: 
     zarr.create_group(tmp_path / "empty.zarr")
     with pytest.raises(FormatError, match="a zarr group that holds arrays expected"):
         ome_zarr.open_volumes([str(tmp_path / "empty.zarr")])
+
+
+@pytest.mark.parametrize(("written", "said"), [("/", None), (".", "/")], ids=["nested", "flat"])
+def test_chunks_that_are_named_otherwise_than_the_metadata_says_are_no_zeros(
+    tmp_path: Path, written: Literal[".", "/"], said: str | None
+) -> None:
+    """Folders of zarr-python before 2.8 say nothing of their nesting: every chunk would be absent."""
+    key = {"name": "v2", "separator": written}
+    array = zarr.create_array(tmp_path / "a.zarr", data=ramp(3, 4, 5), zarr_format=2, chunk_key_encoding=key)
+    assert array.shape == (3, 4, 5)
+
+    def say(document: dict[str, Any]) -> None:
+        document.pop("dimension_separator", None)
+        document.update({} if said is None else {"dimension_separator": said})
+
+    _edit(tmp_path / "a.zarr" / ".zarray", say)
+    with pytest.raises(FormatError, match="mend dimension_separator"):
+        ome_zarr.open_volumes([str(tmp_path / "a.zarr")])
 
 
 def test_a_cut_chunk_is_an_error_naming_the_level(image: Path) -> None:
