@@ -122,8 +122,8 @@ def witnesses(tags: Iterable[Tag]) -> Iterator[Witness]:
     if values["mode"] == 0 and values["dmin"] <= values["dmax"]:
         yield from _sign_of_bytes(values["dmin"], values["dmax"])
     order = _axis_order(values)
-    stored = (values["nz"], values["ny"], values["nx"])
-    if values["nz"] > 1:
+    stored = (_depth(values), values["ny"], values["nx"])
+    if stored[0] > 1:
         shape = [stored[order.index(axis)] for axis in (3, 2, 1)]
         yield Witness("shape_zyx", shape, None, "header: nx, ny, nz", str(list(stored[::-1])))
 
@@ -151,10 +151,9 @@ def _open_file(path: str) -> list[SourceVolume]:
             _check_sections(file, header, dtype.itemsize)
     map_ = _Map(path, open_file, dtype, header)
     stem = _stem(path)
-    depth = values["mz"]
-    is_stack = values["ispg"] >= 401 and depth > 0 and values["nz"] % depth == 0 and _axis_order(values) == (3, 2, 1)
-    if not is_stack or depth == values["nz"]:
-        return [_volume(map_, stem, 0, values["nz"])]
+    depth = _depth(values)
+    if depth == values["nz"]:
+        return [_volume(map_, stem, 0, depth)]
     return [_volume(map_, f"{stem}_v{n}", n * depth, depth) for n in range(values["nz"] // depth)]
 
 
@@ -237,6 +236,12 @@ def _dtype_name(values: Mapping[str, Any]) -> str | None:
         is_beyond = 0 <= values["dmin"] <= values["dmax"] and 127 < values["dmax"] <= 255
         return "uint8" if is_beyond and values["nversion"] < _MRC2014 else "int8"
     return {1: "int16", 2: "float32", 6: "uint16", 12: "float16"}.get(values["mode"])
+
+
+def _depth(values: Mapping[str, Any]) -> int:
+    """Sections of a volume: all, or `mz` in a stack of volumes (space group 401 and above)."""
+    is_stack = values["ispg"] >= 401 and values["mz"] > 0 and values["nz"] % values["mz"] == 0
+    return int(values["mz"] if is_stack and _axis_order(values) == (3, 2, 1) else values["nz"])
 
 
 def _axis_order(values: Mapping[str, Any]) -> tuple[int, int, int]:

@@ -174,6 +174,7 @@ def test_a_stack_of_volumes_is_several(tmp_path: Path) -> None:
     first, second = mrc.open_volumes([path])
     assert (first.name, second.name) == ("a_v0", "a_v1")
     assert np.array_equal(second.read((0, 0, 0), (3, 4, 5)), array[3:])
+    assert {w.field: w.value for w in mrc.witnesses(mrc.read_tags(path))}["shape_zyx"] == [3, 4, 5]
 
 
 def test_labels_and_fields_become_tags_and_witnesses(tmp_path: Path) -> None:
