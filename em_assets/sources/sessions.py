@@ -5,13 +5,14 @@ requests, not fsspec or obstore: a download that cannot lie needs every header a
 """
 
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from http.cookiejar import DefaultCookiePolicy
+from itertools import chain
 from threading import get_ident
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from em_assets.errors import SourceError, SourceMissingError, SourceUnreachableError, innermost_words
@@ -27,19 +28,26 @@ GONE = {401: "not public", 403: "not public", 404: "not there", 410: "gone for g
 PASSING_STATUS = (408, 425, 429)
 
 
+class Closing(Protocol):
+    """What can be closed."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
 class _Kept:
     """What is kept open for a context: for each thread and host its own."""
 
     def __init__(self) -> None:
         self.sessions: dict[tuple[int, str], requests.Session] = {}
         self.connections: dict[tuple[int, str], Connection] = {}
+        self.others: dict[tuple[int, str], Closing] = {}
 
     def close(self) -> None:
         """Close everything."""
-        for session in self.sessions.values():
-            session.close()
-        for connection in self.connections.values():
-            connection.close()
+        each: Iterable[Closing] = chain(self.sessions.values(), self.connections.values(), self.others.values())
+        for closing in each:
+            closing.close()
 
 
 _KEPT: ContextVar[_Kept | None] = ContextVar("_KEPT", default=None)
@@ -93,6 +101,12 @@ def connection_for(url: str) -> Iterator[Connection | None]:
     finally:
         if kept is None:
             connection.close()
+
+
+def others_kept() -> dict[tuple[int, str], Closing] | None:
+    """What other protocols keep open in this context, by thread and server, until it ends; None where nothing is."""
+    kept = _KEPT.get()
+    return kept.others if kept else None
 
 
 @lru_cache(maxsize=256)
