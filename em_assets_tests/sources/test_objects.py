@@ -207,14 +207,6 @@ def closes_without_a_word(x: Exchange, content: bytes) -> bool:
     return len(content) % 700 != 0 or x.method == "GET"
 
 
-def sends_a_body_to_heads(x: Exchange, content: bytes) -> bool:
-    """So that nobody knows where the next answer begins."""
-    x.ranged(content)
-    if x.method == "HEAD":
-        x.connection.sendall(content[:100])
-    return True
-
-
 ODD = [
     closes_each_time,
     says_it_closes,
@@ -225,7 +217,6 @@ ODD = [
     damaged_once,
     changes_once,
     closes_without_a_word,
-    sends_a_body_to_heads,
 ]
 
 
