@@ -50,14 +50,6 @@ def forgets_the_others(x: Exchange, content: bytes) -> bool:
     return True
 
 
-def sends_a_body(x: Exchange, content: bytes) -> bool:
-    """To a HEAD too, so that nobody knows where the next head begins."""
-    x.plain(content, ETag=etag(content))
-    if x.method == "HEAD":
-        x.connection.sendall(content)
-    return True
-
-
 def busy_first(x: Exchange, content: bytes) -> bool:
     """Every fourth is told to come again, once."""
     if len(content) % 4 == 0 and not x.sent[x.path]:
@@ -116,7 +108,6 @@ def test_each_is_asked_for_once_on_few_connections() -> None:
         closes_now_and_then,
         closes_each_time,
         forgets_the_others,
-        sends_a_body,
         busy_first,
         leads_elsewhere,
         refuses_heads,
