@@ -1,4 +1,7 @@
-"""TIFF files, classic and BigTIFF: plain stacks, ImageJ's, OME-TIFF. A page is a slice; alike pages are a volume."""
+"""TIFF files, classic and BigTIFF: plain stacks, ImageJ's, tifffile's, OME-TIFF.
+
+A page is a slice; alike pages are a volume.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +26,7 @@ from em_assets.formats.tiff_decoding import DecodedPages
 from em_assets.formats.tiff_names import compression_name
 from em_assets.formats.tiff_pages import Page, is_tiff, read_pages
 from em_assets.formats.tiff_pixels import PagePixels, page_pixels, read_plain_box
+from em_assets.formats.tiff_shaped import shaped_stacks
 from em_assets.formats.volume import SourceLevel, SourceVolume
 from em_assets.model import ZYX, PartialFloatZYX, Tag, Witness
 from em_assets.units import to_nm
@@ -164,6 +168,8 @@ def _described(path: str, pages: list[Page]) -> _File:
     stacks = [] if root is None else ome_stacks(path, file_name(path), root, len(pages))
     if not stacks and imagej:
         stacks = imagej_stacks(path, imagej, len(pages))
+    if not stacks:
+        stacks = shaped_stacks(path, description, (pages[0].value(257), pages[0].value(256)), len(pages))
     return _File(path, pages, {}, imagej, ome, stacks or [Stack("", _ordinary_pages(pages))])
 
 
@@ -285,19 +291,27 @@ def _depth(
     stated = ome.get("Image.0.Pixels.0.SizeZ")
     if isinstance(stated, str) and stated.isdecimal():
         return int(stated), "ome: Image.0.Pixels.0.SizeZ"
+    first = pages["page 0"]
+    shape_yx = (first.get("ImageLength"), first.get("ImageWidth"))
     try:
         stacks = imagej_stacks("", imagej, len(pages)) if imagej else []
+        shaped = shaped_stacks("", _as_text(first.get("ImageDescription")), shape_yx, len(pages))
     except EMAssetsError:
         return 0, ""  # pages are missing: opening the file says so
     if stacks:
         return len(stacks[0].planes), "imagej: slices"
+    if shaped:
+        return len(shaped[0].planes), "page 0: ImageDescription"
     kinds = [page.get("NewSubfileType", 0) for page in pages.values()]
     kept = [kind for kind in kinds if not (isinstance(kind, int) and kind & (_REDUCED | _MASK))]
     return len(kept or kinds), "pages"
 
 
 def _text(page: Page, number: int) -> str | None:
-    value = page.value(number)
+    return _as_text(page.value(number))
+
+
+def _as_text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 

@@ -307,6 +307,49 @@ def test_imagej_stacks_above_4_gb_have_one_page(tmp_path: Path) -> None:
         tiff.open_volumes([str(path)])
 
 
+HUGE = json.dumps({"shape": [1 << 24] * 6 + [4, 5]})
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "names"),
+    [
+        ((3, 4, 5), "ZYX", ["a"]),
+        ((3, 4, 5), "QYX", ["a"]),
+        ((3, 4, 5), None, ["a"]),
+        ((3, 4, 5), "TYX", ["a_t0", "a_t1", "a_t2"]),
+        ((2, 3, 4, 5), "CZYX", ["a_c0", "a_c1"]),
+        ((3, 2, 4, 5), "ZCYX", ["a_c0", "a_c1"]),
+        ((2, 3, 2, 4, 5), "CZTYX", ["a_c0_t0", "a_c1_t0", "a_c0_t1", "a_c1_t1"]),
+    ],
+)
+@pytest.mark.parametrize("is_truncated", [False, True], ids=["pages", "one page"])
+def test_axes_that_tifffile_writes_down_are_believed(
+    tmp_path: Path, shape: tuple[int, ...], axes: str | None, names: list[str], is_truncated: bool
+) -> None:
+    """With `truncate` only the first page is listed, and the planes lie behind it."""
+    array = noise(shape)
+    metadata = {} if axes is None else {"axes": axes}
+    path = written(tmp_path / "a.tif", array, truncate=is_truncated, metadata=metadata)
+    volumes = tiff.open_volumes([path])
+    assert [volume.name for volume in volumes] == names
+    letters = (axes or "ZYX").replace("Q", "Z")
+    for volume in volumes:
+        item = {part[0]: int(part[1:]) for part in volume.name.upper().split("_")[1:]}
+        expected = array[tuple(item.get(letter, slice(None)) for letter in letters)].reshape(volume.shape_zyx)
+        assert np.array_equal(volume.read((0, 0, 0), volume.shape_zyx), expected)
+    said = [w.value for w in tiff.witnesses(tiff.read_tags(path)) if w.field == "shape_zyx"]
+    assert said == ([list(volumes[0].shape_zyx)] if volumes[0].shape_zyx[0] > 1 else [])
+
+
+def test_fewer_pages_than_tifffile_promises_are_refused_and_odd_shapes_passed_over(tmp_path: Path) -> None:
+    short = written(tmp_path / "a.tif", noise((3, 4, 5)), description='{"shape": [5, 4, 5]}', metadata=None)
+    with pytest.raises(FormatError, match=r"5 pages expected by tifffile's description, found 3"):
+        tiff.open_volumes([short])
+    for odd in ('{"shape": 7}', '{"shape": [', '{"shape": [3, 5, 4]}', '{"shape": [-1, 4, 5]}', '{"shape": []}', HUGE):
+        path = written(tmp_path / "b.tif", noise((3, 4, 5)), description=odd, metadata=None)
+        assert tiff.open_volumes([path])[0].shape_zyx == (3, 4, 5)
+
+
 def test_fewer_pages_than_imagej_promises_are_refused(tmp_path: Path) -> None:
     path = written(tmp_path / "a.tif", noise((3, 6, 7)), description="ImageJ=1.53\nimages=5\nslices=5\n", metadata=None)
     with pytest.raises(FormatError, match=r"5 images expected.*found 3 pages"):
