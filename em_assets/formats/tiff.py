@@ -108,10 +108,16 @@ def open_volumes(paths: Sequence[str]) -> list[SourceVolume]:
         items.setdefault(stack.at[1:], []).append((stack, volume))
     if len(opened) > len(paths):  # a file of several volumes holds no slices of another's
         return stack_or_separate([volume for _, volume in opened])
-    in_order = [sorted(item, key=lambda one: one[0].at[0]) for item in items.values()]
-    return with_distinct_names(
-        [volume for item in in_order for volume in stack_or_separate([volume for _, volume in item])]
-    )
+    return with_distinct_names([volume for item in items.values() for volume in _one_item(item)])
+
+
+def _one_item(files: Sequence[tuple[Stack, SourceVolume]]) -> list[SourceVolume]:
+    """The files of one channel and time: slices by their z, named after their item as the volume of one file is."""
+    in_order = sorted(files, key=lambda one: one[0].at[0])
+    volumes = stack_or_separate([volume for _, volume in in_order])
+    if len(files) == 1 or len(volumes) > 1:
+        return volumes
+    return [volume.named(volume.name + in_order[0][0].suffix) for volume in volumes]
 
 
 def witnesses(tags: Iterable[Tag]) -> Iterator[Witness]:

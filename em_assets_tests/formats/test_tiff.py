@@ -263,6 +263,21 @@ def test_planes_of_several_files_lie_where_ome_says_and_not_where_their_names_do
     assert np.array_equal(volume.read((0, 0, 0), volume.shape_zyx), array)
 
 
+def test_slices_of_several_channels_are_a_volume_each_that_names_its_channel(tmp_path: Path) -> None:
+    array = noise((2, 3, 4, 5))
+    names = {(c, z): f"p_z{z}_c{c}.ome.tif" for c in range(2) for z in range(3)}
+    data = "".join(
+        f'<TiffData FirstC="{c}" FirstZ="{z}" IFD="0"><UUID FileName="{name}">urn:{name}</UUID></TiffData>'
+        for (c, z), name in names.items()
+    )
+    said = 'DimensionOrder="XYZCT" SizeX="5" SizeY="4" SizeZ="3" SizeC="2" SizeT="1"'
+    xml = f'<OME UUID="urn:%s"><Image><Pixels {said}>{data}</Pixels></Image></OME>'
+    paths = [written(tmp_path / name, array[at], description=xml % name, metadata=None) for at, name in names.items()]
+    volumes = tiff.open_volumes(sorted(paths))
+    assert [volume.name for volume in volumes] == ["p_z_c0", "p_z_c1"]
+    assert all(np.array_equal(volume.read((0, 0, 0), (3, 4, 5)), array[c]) for c, volume in enumerate(volumes))
+
+
 @pytest.mark.parametrize("axis", ["C", "T"])
 def test_times_and_channels_of_several_files_are_no_slices(tmp_path: Path, axis: str) -> None:
     array = noise((3, 4, 5))
