@@ -148,12 +148,12 @@ def _marked(url: str, documents: Mapping[str, bytes], origin: Origin, patience: 
         volume = open_remote(source, origin, documents)
     except VolumeChoiceError:  # one folder, several volumes: they are named when it is held
         return Found(folder, _format_of(documents), is_listable=is_listable)
-    except FormatError:
+    except FormatError as error:
         below_it = _volumes_below(folder, origin, patience) if is_listable else []
         if not below_it:
             raise
         if len(below_it) > 1:
-            raise _choice(folder, below_it) from None
+            raise UsageError(f"{_choice(folder, below_it)}; as one it cannot be opened: {error}") from None
         return look(below_it[0], ("**",), origin, patience)
     return Found(folder, volume.format, is_listable=is_listable, volume=_remote(volume))
 

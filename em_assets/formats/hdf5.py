@@ -8,6 +8,7 @@ Elsewhere a `resolution` without a unit beside it is no voxel size.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ MOST_ASKED_BYTES = 128 * 2**20
 
 _CREMI = "volumes"
 _IMARIS = "ImarisDataSet"
+_VELOX = re.compile(r"Data/Image/[0-9a-f]{32}/Data")
 _LAYOUT = "hdf5:layout"
 
 
@@ -104,7 +106,7 @@ def open_volumes(paths: Sequence[str], *, is_fill_allowed: bool = False) -> list
     FormatError
         A file is damaged, cut short, or holds no such dataset.
     UnsupportedDataError
-        A volume's voxels are not in the file, or packed by a filter that is not known; or the file is Imaris'.
+        A volume's voxels are not in the file, or packed by a filter that is not known; or it is Imaris' or Velox'.
     """
     return [volume for path in paths for volume in _volumes_of(path, is_fill_allowed)]
 
@@ -120,6 +122,10 @@ def _volumes_of(path: str, is_fill_allowed: bool) -> Iterator[SourceVolume]:
     if _IMARIS in found[0]["attributes"]:
         raise UnsupportedDataError(
             f"{path}: an Imaris file, whose arrays are larger than its image and filled up: save it as OME-TIFF"
+        )
+    if any(_VELOX.fullmatch(thing["name"]) for thing in found):
+        raise UnsupportedDataError(
+            f"{path}: a Velox file, whose arrays count y, x and frames: export its images as TIFF"
         )
     datasets = [thing for thing in found if thing.get("kind") == "dataset" and _is_volume(thing, _values(thing))]
     if not datasets:

@@ -125,7 +125,8 @@ def witnesses(tags: Iterable[Tag]) -> Iterator[Witness]:
     stored = (_depth(values), values["ny"], values["nx"])
     if stored[0] > 1:
         shape = [stored[order.index(axis)] for axis in (3, 2, 1)]
-        yield Witness("shape_zyx", shape, None, "header: nx, ny, nz", str(list(stored[::-1])))
+        locator = f"header: nx, ny, {'nz' if stored[0] == values['nz'] else 'mz'}"
+        yield Witness("shape_zyx", shape, None, locator, str(list(stored[::-1])))
 
 
 def _sign_of_bytes(least: float, greatest: float) -> Iterator[Witness]:

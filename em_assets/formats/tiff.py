@@ -1,4 +1,7 @@
-"""TIFF files, classic and BigTIFF: plain stacks, ImageJ's, OME-TIFF. A page is a slice; alike pages are a volume."""
+"""TIFF files, classic and BigTIFF: plain stacks, ImageJ's, tifffile's, OME-TIFF.
+
+A page is a slice; alike pages are a volume.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +26,7 @@ from em_assets.formats.tiff_decoding import DecodedPages
 from em_assets.formats.tiff_names import compression_name
 from em_assets.formats.tiff_pages import Page, is_tiff, read_pages
 from em_assets.formats.tiff_pixels import PagePixels, page_pixels, read_plain_box
+from em_assets.formats.tiff_shaped import shaped_stacks
 from em_assets.formats.volume import SourceLevel, SourceVolume
 from em_assets.model import ZYX, PartialFloatZYX, Tag, Witness
 from em_assets.units import to_nm
@@ -104,10 +108,16 @@ def open_volumes(paths: Sequence[str]) -> list[SourceVolume]:
         items.setdefault(stack.at[1:], []).append((stack, volume))
     if len(opened) > len(paths):  # a file of several volumes holds no slices of another's
         return stack_or_separate([volume for _, volume in opened])
-    in_order = [sorted(item, key=lambda one: one[0].at[0]) for item in items.values()]
-    return with_distinct_names(
-        [volume for item in in_order for volume in stack_or_separate([volume for _, volume in item])]
-    )
+    return with_distinct_names([volume for item in items.values() for volume in _one_item(item)])
+
+
+def _one_item(files: Sequence[tuple[Stack, SourceVolume]]) -> list[SourceVolume]:
+    """The files of one channel and time: slices by their z, named after their item as the volume of one file is."""
+    in_order = sorted(files, key=lambda one: one[0].at[0])
+    volumes = stack_or_separate([volume for _, volume in in_order])
+    if len(files) == 1 or len(volumes) > 1:
+        return volumes
+    return [volume.named(volume.name + in_order[0][0].suffix) for volume in volumes]
 
 
 def witnesses(tags: Iterable[Tag]) -> Iterator[Witness]:
@@ -164,6 +174,8 @@ def _described(path: str, pages: list[Page]) -> _File:
     stacks = [] if root is None else ome_stacks(path, file_name(path), root, len(pages))
     if not stacks and imagej:
         stacks = imagej_stacks(path, imagej, len(pages))
+    if not stacks:
+        stacks = shaped_stacks(path, description, (pages[0].value(257), pages[0].value(256)), len(pages))
     return _File(path, pages, {}, imagej, ome, stacks or [Stack("", _ordinary_pages(pages))])
 
 
@@ -285,19 +297,27 @@ def _depth(
     stated = ome.get("Image.0.Pixels.0.SizeZ")
     if isinstance(stated, str) and stated.isdecimal():
         return int(stated), "ome: Image.0.Pixels.0.SizeZ"
+    first = pages["page 0"]
+    shape_yx = (first.get("ImageLength"), first.get("ImageWidth"))
     try:
         stacks = imagej_stacks("", imagej, len(pages)) if imagej else []
+        shaped = shaped_stacks("", _as_text(first.get("ImageDescription")), shape_yx, len(pages))
     except EMAssetsError:
         return 0, ""  # pages are missing: opening the file says so
     if stacks:
         return len(stacks[0].planes), "imagej: slices"
+    if shaped:
+        return len(shaped[0].planes), "page 0: ImageDescription"
     kinds = [page.get("NewSubfileType", 0) for page in pages.values()]
     kept = [kind for kind in kinds if not (isinstance(kind, int) and kind & (_REDUCED | _MASK))]
     return len(kept or kinds), "pages"
 
 
 def _text(page: Page, number: int) -> str | None:
-    value = page.value(number)
+    return _as_text(page.value(number))
+
+
+def _as_text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 

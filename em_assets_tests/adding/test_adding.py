@@ -19,6 +19,7 @@ from em_assets.errors import EMAssetsError, SourceMissingError, UnknownFormatErr
 from em_assets.sample import serving
 from em_assets.settings import Settings
 from em_assets.sources import acquire
+from em_assets_tests.formats.test_ome_zarr import axes, dataset, write_image
 
 IDR = "ftp://ftp.ebi.ac.uk/pub/databases/IDR/idr0086-miron-micrographs/20200610-ftp/experimentD/Miron_FIB-SEM/"
 HEMIBRAIN = "gs://neuroglancer-janelia-flyem-hemibrain/emdata/clahe_yz/jpeg"
@@ -198,6 +199,18 @@ def test_two_formats_in_a_folder_are_a_choice_that_include_makes(local: Settings
     added = add(f"{tmp_path}/stacks", local, name="both", include=["**/*.tif"])
     dataset, shapes = fetched(added, local)
     assert (dataset.sources[0].include, shapes) == (("**/*.tif",), {"em": (4, 16, 16)})
+
+
+def test_an_image_that_cannot_be_opened_says_why_before_its_arrays_are_a_choice(
+    local: Settings, tmp_path: Path
+) -> None:
+    """Its levels alone open well, each without a voxel size: who takes one should know what is wrong."""
+    levels = {"s0": np.ones((8, 8, 8), np.uint8), "s1": np.ones((4, 4, 4), np.uint8)}
+    image = write_image(
+        tmp_path / "a.zarr", levels, {"axes": axes("zyx"), "datasets": [dataset("s1", [2, 2, 2]), dataset("s0")]}
+    )
+    with pytest.raises(UsageError, match=r"choose .*s0/.*; as one it cannot be opened: .*finest to the coarsest"):
+        add(str(image), local, name="turned")
 
 
 def test_what_no_format_knows_is_refused(local: Settings, tmp_path: Path) -> None:

@@ -338,6 +338,14 @@ def test_an_imaris_file_is_refused_by_name(path: Path) -> None:
         open_path(path)
 
 
+def test_a_velox_file_is_refused_by_name(path: Path) -> None:
+    """Thermo Fisher's software keeps frames along the last axis: by position y would be z."""
+    with h5py.File(path, "a") as file:
+        file.create_dataset(f"Data/Image/{'0a' * 16}/Data", data=TEXTURED)
+    with pytest.raises(UnsupportedDataError, match="a Velox file"):
+        open_path(path)
+
+
 def test_a_file_behind_matlabs_block_is_known(path: Path, tmp_path: Path) -> None:
     with h5py.File(tmp_path / "b.mat", "w", userblock_size=512) as file:
         file.create_dataset("raw", data=TEXTURED)

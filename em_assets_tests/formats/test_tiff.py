@@ -263,6 +263,21 @@ def test_planes_of_several_files_lie_where_ome_says_and_not_where_their_names_do
     assert np.array_equal(volume.read((0, 0, 0), volume.shape_zyx), array)
 
 
+def test_slices_of_several_channels_are_a_volume_each_that_names_its_channel(tmp_path: Path) -> None:
+    array = noise((2, 3, 4, 5))
+    names = {(c, z): f"p_z{z}_c{c}.ome.tif" for c in range(2) for z in range(3)}
+    data = "".join(
+        f'<TiffData FirstC="{c}" FirstZ="{z}" IFD="0"><UUID FileName="{name}">urn:{name}</UUID></TiffData>'
+        for (c, z), name in names.items()
+    )
+    said = 'DimensionOrder="XYZCT" SizeX="5" SizeY="4" SizeZ="3" SizeC="2" SizeT="1"'
+    xml = f'<OME UUID="urn:%s"><Image><Pixels {said}>{data}</Pixels></Image></OME>'
+    paths = [written(tmp_path / name, array[at], description=xml % name, metadata=None) for at, name in names.items()]
+    volumes = tiff.open_volumes(sorted(paths))
+    assert [volume.name for volume in volumes] == ["p_z_c0", "p_z_c1"]
+    assert all(np.array_equal(volume.read((0, 0, 0), (3, 4, 5)), array[c]) for c, volume in enumerate(volumes))
+
+
 @pytest.mark.parametrize("axis", ["C", "T"])
 def test_times_and_channels_of_several_files_are_no_slices(tmp_path: Path, axis: str) -> None:
     array = noise((3, 4, 5))
@@ -305,6 +320,49 @@ def test_imagej_stacks_above_4_gb_have_one_page(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(FormatError, match="5 planes up to byte"):
         tiff.open_volumes([str(path)])
+
+
+HUGE = json.dumps({"shape": [1 << 24] * 6 + [4, 5]})
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "names"),
+    [
+        ((3, 4, 5), "ZYX", ["a"]),
+        ((3, 4, 5), "QYX", ["a"]),
+        ((3, 4, 5), None, ["a"]),
+        ((3, 4, 5), "TYX", ["a_t0", "a_t1", "a_t2"]),
+        ((2, 3, 4, 5), "CZYX", ["a_c0", "a_c1"]),
+        ((3, 2, 4, 5), "ZCYX", ["a_c0", "a_c1"]),
+        ((2, 3, 2, 4, 5), "CZTYX", ["a_c0_t0", "a_c1_t0", "a_c0_t1", "a_c1_t1"]),
+    ],
+)
+@pytest.mark.parametrize("is_truncated", [False, True], ids=["pages", "one page"])
+def test_axes_that_tifffile_writes_down_are_believed(
+    tmp_path: Path, shape: tuple[int, ...], axes: str | None, names: list[str], is_truncated: bool
+) -> None:
+    """With `truncate` only the first page is listed, and the planes lie behind it."""
+    array = noise(shape)
+    metadata = {} if axes is None else {"axes": axes}
+    path = written(tmp_path / "a.tif", array, truncate=is_truncated, metadata=metadata)
+    volumes = tiff.open_volumes([path])
+    assert [volume.name for volume in volumes] == names
+    letters = (axes or "ZYX").replace("Q", "Z")
+    for volume in volumes:
+        item = {part[0]: int(part[1:]) for part in volume.name.upper().split("_")[1:]}
+        expected = array[tuple(item.get(letter, slice(None)) for letter in letters)].reshape(volume.shape_zyx)
+        assert np.array_equal(volume.read((0, 0, 0), volume.shape_zyx), expected)
+    said = [w.value for w in tiff.witnesses(tiff.read_tags(path)) if w.field == "shape_zyx"]
+    assert said == ([list(volumes[0].shape_zyx)] if volumes[0].shape_zyx[0] > 1 else [])
+
+
+def test_fewer_pages_than_tifffile_promises_are_refused_and_odd_shapes_passed_over(tmp_path: Path) -> None:
+    short = written(tmp_path / "a.tif", noise((3, 4, 5)), description='{"shape": [5, 4, 5]}', metadata=None)
+    with pytest.raises(FormatError, match=r"5 pages expected by tifffile's description, found 3"):
+        tiff.open_volumes([short])
+    for odd in ('{"shape": 7}', '{"shape": [', '{"shape": [3, 5, 4]}', '{"shape": [-1, 4, 5]}', '{"shape": []}', HUGE):
+        path = written(tmp_path / "b.tif", noise((3, 4, 5)), description=odd, metadata=None)
+        assert tiff.open_volumes([path])[0].shape_zyx == (3, 4, 5)
 
 
 def test_fewer_pages_than_imagej_promises_are_refused(tmp_path: Path) -> None:
