@@ -44,6 +44,7 @@ MOST_ASKED_BYTES = 128 * 2**20
 
 _CREMI = "volumes"
 _IMARIS = "ImarisDataSet"
+_BIG_DATA_VIEWER = re.compile(r"t\d{5}/s\d{2}/\d+/cells")
 _VELOX = re.compile(r"Data/Image/[0-9a-f]{32}/Data")
 _LAYOUT = "hdf5:layout"
 
@@ -106,7 +107,8 @@ def open_volumes(paths: Sequence[str], *, is_fill_allowed: bool = False) -> list
     FormatError
         A file is damaged, cut short, or holds no such dataset.
     UnsupportedDataError
-        A volume's voxels are not in the file, or packed by a filter that is not known; or it is Imaris' or Velox'.
+        A volume's voxels are not in the file, or packed by a filter that is not known; or it is of
+        Imaris, BigDataViewer or Velox.
     """
     return [volume for path in paths for volume in _volumes_of(path, is_fill_allowed)]
 
@@ -122,6 +124,11 @@ def _volumes_of(path: str, is_fill_allowed: bool) -> Iterator[SourceVolume]:
     if _IMARIS in found[0]["attributes"]:
         raise UnsupportedDataError(
             f"{path}: an Imaris file, whose arrays are larger than its image and filled up: save it as OME-TIFF"
+        )
+    if any(_BIG_DATA_VIEWER.fullmatch(thing["name"]) for thing in found):
+        raise UnsupportedDataError(
+            f"{path}: BigDataViewer's HDF5, whose int16 stands for uint16 and which an XML file beside it explains: "
+            "export it as OME-Zarr or N5"
         )
     if any(_VELOX.fullmatch(thing["name"]) for thing in found):
         raise UnsupportedDataError(

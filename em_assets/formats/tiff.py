@@ -103,9 +103,9 @@ def open_volumes(paths: Sequence[str]) -> list[SourceVolume]:
         No TIFF; a page or strip that is missing or outside the file; pages that differ in shape or data type.
     """
     opened = [one for path in paths for one in _open_file(path)]
-    items: dict[tuple[int, int], list[tuple[Stack, SourceVolume]]] = {}
+    items: dict[tuple[int, int, int], list[tuple[Stack, SourceVolume]]] = {}
     for stack, volume in opened:
-        items.setdefault(stack.at[1:], []).append((stack, volume))
+        items.setdefault((stack.image, *stack.at[1:]), []).append((stack, volume))
     if len(opened) > len(paths):  # a file of several volumes holds no slices of another's
         return stack_or_separate([volume for _, volume in opened])
     return with_distinct_names([volume for item in items.values() for volume in _one_item(item)])

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from em_assets.errors import FormatError
+from em_assets.errors import FormatError, UnsupportedDataError
 from em_assets.formats.tiff_makers import maker_sizes
 from em_assets.model import Tag, Witness
 from em_assets.units import is_length, to_nm
@@ -136,7 +136,16 @@ def ome_stacks(path: str, name: str, root: ET.Element, n_pages: int) -> list[Sta
     ------
     FormatError
         A plane is missing or outside the file's pages, or the sizes are no whole numbers.
+    UnsupportedDataError
+        What its pages are stands in another file. (A single one is a slice.)
     """
+    elsewhere = next((element for element in root if _local(element.tag) == "BinaryOnly"), None)
+    if elsewhere is not None and n_pages > 1:
+        raise UnsupportedDataError(
+            f"{path}: what its {n_pages} pages are, z, channels or times, stands in "
+            f"{elsewhere.get('MetadataFile')!r:.100}, which is not read: save it as OME-TIFF with its metadata inside "
+            "(bfconvert), or as OME-Zarr"
+        )
     images = [element for element in root if _local(element.tag) == "Image"]
     stacks = []
     for number, image in enumerate(images):

@@ -338,6 +338,14 @@ def test_an_imaris_file_is_refused_by_name(path: Path) -> None:
         open_path(path)
 
 
+def test_a_file_of_big_data_viewer_is_refused_by_name(path: Path) -> None:
+    """Its signed numbers are unsigned ones: a grey value over 32,767 would be read as one below 0."""
+    with h5py.File(path, "a") as file:
+        file.create_dataset("t00000/s00/0/cells", data=TEXTURED.astype(np.int16))
+    with pytest.raises(UnsupportedDataError, match="int16 stands for uint16"):
+        open_path(path)
+
+
 def test_a_velox_file_is_refused_by_name(path: Path) -> None:
     """Thermo Fisher's software keeps frames along the last axis: by position y would be z."""
     with h5py.File(path, "a") as file:

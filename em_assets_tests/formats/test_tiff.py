@@ -278,6 +278,33 @@ def test_slices_of_several_channels_are_a_volume_each_that_names_its_channel(tmp
     assert all(np.array_equal(volume.read((0, 0, 0), (3, 4, 5)), array[c]) for c, volume in enumerate(volumes))
 
 
+def test_slices_of_several_positions_are_a_volume_each(tmp_path: Path) -> None:
+    """Both count z from 0: by that alone the slices of two places would lie between each other."""
+    array = noise((2, 3, 4, 5))
+    names = {(image, z): f"p{image}_z{z}.ome.tif" for image in range(2) for z in range(3)}
+    said = 'DimensionOrder="XYZCT" SizeX="5" SizeY="4" SizeZ="3" SizeC="1" SizeT="1"'
+    images = ""
+    for image in range(2):
+        data = "".join(
+            f'<TiffData FirstZ="{z}" IFD="0"><UUID FileName="{names[image, z]}">urn:{names[image, z]}</UUID></TiffData>'
+            for z in range(3)
+        )
+        images += f"<Image><Pixels {said}>{data}</Pixels></Image>"
+    xml = f'<OME UUID="urn:%s">{images}</OME>'
+    paths = [written(tmp_path / name, array[at], description=xml % name, metadata=None) for at, name in names.items()]
+    volumes = tiff.open_volumes(sorted(paths))
+    assert len({volume.name for volume in volumes}) == 2
+    assert all(np.array_equal(volume.read((0, 0, 0), (3, 4, 5)), array[n]) for n, volume in enumerate(volumes))
+
+
+def test_pages_that_another_file_explains_are_refused(tmp_path: Path) -> None:
+    """They may be z, channels or times."""
+    xml = '<OME UUID="urn:1"><BinaryOnly MetadataFile="whole.companion.ome" UUID="urn:2"/></OME>'
+    path = written(tmp_path / "a.ome.tif", noise((3, 8, 9)), description=xml, metadata=None, photometric="minisblack")
+    with pytest.raises(UnsupportedDataError, match=r"whole\.companion\.ome"):
+        tiff.open_volumes([path])
+
+
 @pytest.mark.parametrize("axis", ["C", "T"])
 def test_times_and_channels_of_several_files_are_no_slices(tmp_path: Path, axis: str) -> None:
     array = noise((3, 4, 5))
