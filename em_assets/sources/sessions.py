@@ -14,7 +14,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from em_assets.errors import SourceError, SourceMissingError, SourceUnreachableError
+from em_assets.errors import SourceError, SourceMissingError, SourceUnreachableError, innermost_words
 from em_assets.sources.answers import Answer, retry_after_s
 from em_assets.sources.connection import Connection, verification
 from em_assets.sources.origins import THIS_MACHINE
@@ -145,7 +145,7 @@ def asked(
     except sent_astray as error:
         raise SourceError(f"{url}: {error}") from None  # its text may hold the signature that a redirect brought
     except requests.RequestException as error:
-        raise SourceUnreachableError(f"{url}: no answer, {LATER} ({error})") from None
+        raise SourceUnreachableError(f"{url}: no answer, {LATER} ({_what_broke(error, url)})") from None
     with response:
         if response.status_code not in accept:
             check_status(response, url)
@@ -167,6 +167,13 @@ def _answer(
         if "RemoteDisconnected" not in str(error):
             raise
         return ask()
+
+
+def _what_broke(error: "requests.RequestException", url: str) -> str:
+    """The words of an error, and the address that was asked for in the end where a redirect led to another host."""
+    words, request = innermost_words(error), error.request
+    last = str(request.url) if request and request.url else url
+    return words if urlsplit(last).netloc == urlsplit(url).netloc else f"redirected to {last}: {words}"
 
 
 def check_status(answer: Answer, url: str) -> None:
