@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 OWN_ERRORS = "em_assets.errors."
 
 CODE_LOCATION = {".dagster/repository": "__repository__@em_assets.definitions"}
-"""The tag of runs that Dagster launches itself: a job's page and the timeline show a code location's own alone.
+"""The tag of runs that Dagster launches itself: the pages of jobs show a code location's own alone.
 
 The name is that of a local home's workspace.yaml and of `deploy/docker/workspace.yaml`.
 """
