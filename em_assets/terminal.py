@@ -46,11 +46,11 @@ def print_json(value: object) -> None:
 
 
 def cell(value: object) -> str:
-    """One value: nothing for None, four figures for a float, ` × ` between the numbers of a shape."""
+    """One value: nothing for None, four figures for a float or all before its point, ` × ` between those of a shape."""
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
     if isinstance(value, list | tuple) and value and all(isinstance(item, int | float | None) for item in value):
         return " × ".join("?" if item is None else cell(item) for item in value)
     return str(value)

@@ -53,7 +53,7 @@ def _origin_note(origin: str) -> str:
             "> **Origin: sample.** The pixels, and every size that follows from them, are made up for trying the "
             "platform. They are not the published data."
         )
-    return "Origin: the public archives." if origin == PUBLIC else f"Origin: the mirror {origin}"
+    return "Origin: what the datasets' own addresses hold." if origin == PUBLIC else f"Origin: the mirror {origin}"
 
 
 def _values(volumes: "pa.Table") -> str:

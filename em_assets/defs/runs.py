@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 OWN_ERRORS = "em_assets.errors."
 
 CODE_LOCATION = {".dagster/repository": "__repository__@em_assets.definitions"}
-"""The tag of runs that Dagster launches itself: a job's page and the timeline show a code location's own alone.
+"""The tag of runs that Dagster launches itself: the pages of jobs show a code location's own alone.
 
 The name is that of a local home's workspace.yaml and of `deploy/docker/workspace.yaml`.
 """
@@ -114,16 +114,17 @@ def run_catalog(defs: dg.Definitions, instance: dg.DagsterInstance) -> bool:
 
 
 def _go_on_unless_interrupted(result: dg.ExecuteInProcessResult) -> None:
-    """Hand a Ctrl-C on: Dagster takes it for a step that failed, and the next datasets would still be fetched.
+    """Hand a Ctrl-C on: Dagster takes it for a step or run that failed, and the next datasets would still be fetched.
 
     Raises
     ------
     KeyboardInterrupt
-        A step was interrupted.
+        A step was interrupted, or the run between two of them.
     """
-    interruption = dg.DagsterExecutionInterruptedError.__name__
+    interruptions = (dg.DagsterExecutionInterruptedError.__name__, KeyboardInterrupt.__name__)
     errors = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
-    if any(error is not None and error.cls_name == interruption for error in errors):
+    errors += [event.job_failure_data.error for event in result.all_events if event.is_job_failure]
+    if any(error is not None and error.cls_name in interruptions for error in errors):
         raise KeyboardInterrupt
 
 

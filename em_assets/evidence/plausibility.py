@@ -192,7 +192,7 @@ def voxel_of_an_electron_microscope(facts: Facts) -> str | None:
     return None
 
 
-_PHYSICS = "rules of physics that catch published errors (facts file)"
+_PHYSICS = "rules of physics that catch published errors"
 _FORMATS = "format notes: DM, TIFF and ImageJ units"
 
 RULES = (

@@ -13,6 +13,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -50,15 +51,12 @@ def publish_export(name: str, layout: Layout, held: Sequence[Held], dest: Folder
     Raises
     ------
     UsageError
-        Something else has one of its names there; nothing was changed.
+        Something else has one of its names there, or nothing can be written there; nothing was changed.
     """
     settings = held[0].settings if held else None
     if settings is None:
         raise UsageError("no dataset is held yet: em-assets fetch DATASET first")
-    parent = _staging_parent(dest, settings)
-    parent.mkdir(parents=True, exist_ok=True)
-    sweep(parent, LABEL)
-    with staging_folder(parent, LABEL) as draft:
+    with _draft(_staging_parent(dest, settings)) as draft:
         said = layout.export(held, draft, options)
         entries = sorted(draft.iterdir())
         files = [path for path in draft.rglob("*") if path.is_file()]
@@ -160,6 +158,19 @@ class _Shelf:
 def _staging_parent(dest: Folder, settings: Settings) -> Path:
     """Where a draft is written: beside its place, to be renamed; for a bucket in the store."""
     return settings.store / "exports" if isinstance(dest, RemotePath) else dest
+
+
+@contextmanager
+def _draft(parent: Path) -> Iterator[Path]:
+    """A folder of its own to write in; those that dead exports left are swept."""
+    with ExitStack() as draft:
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            sweep(parent, LABEL)
+            folder = draft.enter_context(staging_folder(parent, LABEL))
+        except OSError as error:
+            raise UsageError(f"{parent}: cannot be written ({error.strerror}); name another place") from error
+        yield folder
 
 
 def _exists(place: Folder) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
+from em_assets.datasets import Dataset
 from em_assets.errors import EMAssetsError
 from em_assets.layouts.held import Held
 from em_assets.layouts.works import work_of
@@ -16,11 +17,13 @@ from em_assets.page.reading import Holding, in_words
 from em_assets.page.snippets import Snippet, snippets
 from em_assets.page.witnesses import Other, Said, said_of
 from em_assets.settings import PUBLIC, SAMPLE, Settings
+from em_assets.sources.origins import url_scheme
 from em_assets.volumes.preview import Thumbnail, thumbnail_of
 from em_assets.volumes.reading import open_committed
 from em_assets.volumes.store import CommittedVolume
 
 ORIGINS = {SAMPLE: "sample: made-up pixels", PUBLIC: "public archive"}
+OWN_FILES = "files of this machine"
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,12 @@ def name_of(origin: str) -> str:
     return ORIGINS.get(origin, f"mirror {PurePath(origin).name}")
 
 
+def origin_of(dataset: Dataset, origin: str) -> str:
+    """Where a dataset's files came from, in words: a facility's own lie in no archive, whatever its neighbours do."""
+    is_own = all(url_scheme(source.url) == "file" for source in dataset.sources)
+    return OWN_FILES if origin == PUBLIC and is_own else name_of(origin)
+
+
 def picture_of(committed: CommittedVolume, most_bytes: int, settings: Settings) -> Thumbnail | str:
     """The thumbnail of a committed volume, or why it cannot be drawn."""
     try:
@@ -135,7 +144,7 @@ def _card(
         title=record.title or dataset.title,
         content=record.content,
         labels_of=record.labels_of,
-        origin=name_of(record.origin),
+        origin=origin_of(dataset, record.origin),
         is_made_up=record.origin == SAMPLE,
         picture=picture if isinstance(picture, Thumbnail) else None,
         no_picture=_no_picture(picture, committed, dataset.name),

@@ -140,7 +140,7 @@ def catalogue_of(datasets: Mapping[str, Dataset], settings: Settings) -> Catalog
     cards, damaged = _cards(held, settings)
     held = [one for one in held if one.dataset.name not in {absent.name for absent in damaged}]
     return Catalogue(
-        origin=name_of(settings.origin),
+        origin=" and ".join(sorted({card.origin for card in cards})) or name_of(settings.origin),
         is_made_up=settings.origin == SAMPLE,
         cards=cards,
         facets=_facets(cards),

@@ -318,10 +318,15 @@ def _asked_once(origin: Origin) -> Origin:
 
 def _shrunken(gone: Sequence[RawFile], manifest: Sequence[RawFile], raw_dir: Path) -> str:
     names = ", ".join(row.path for row in gone[:5]) + (", …" if len(gone) > 5 else "")
+    places = [raw_dir / FILES / row.path for row in gone]
+    is_copied = any(place.is_file() and not place.is_symlink() for place in places)
+    bytes_kept = (
+        f", which keeps their bytes in {raw_dir / OLD}" if is_copied else "; the store has no copy of their bytes"
+    )
     return (
         f"{gone[0].url}: {len(gone)} of {len(manifest)} files that are held are no longer listed: {names}. "
         "A listing can be incomplete, so nothing was changed; to accept it: "
-        f"em-assets fetch {raw_dir.name} --accept-gone, which keeps their bytes in {raw_dir / OLD}"
+        f"em-assets fetch {raw_dir.name} --accept-gone{bytes_kept}"
     )
 
 

@@ -125,14 +125,19 @@ def silent_server() -> Iterator[str]:
 
 @pytest.mark.parametrize("command", ["tags URL", "fetch waits"])
 def test_ctrl_c_ends_with_130_and_no_trace(folder: Path, silent_server: str, command: str) -> None:
-    """`tags` waits inside a compiled library, which lets no signal through; `fetch` inside Dagster, which takes it."""
+    """`tags` waits inside a compiled library, which lets no signal through; `fetch` inside Dagster, which takes it.
+
+    A terminal sends it to every process of the command, so to those that mirror what Dagster's steps print as well.
+    """
     (folder / "datasets" / "waits.toml").write_text(f'title = "Waits"\n[source]\nurl = "{silent_server}"\n')
     port = int(silent_server.rsplit(":", 1)[1].partition("/")[0])
     arguments = command.replace("URL", silent_server).split()
-    patient = os.environ | {"EM_ASSETS_NO_NEWS_S": "60"}
-    with subprocess.Popen([EM_ASSETS, *arguments], env=patient, stderr=subprocess.PIPE, text=True) as running:
+    patient = os.environ | {"EM_ASSETS_NO_NEWS_S": "60", "DAGSTER_HOME": str(folder)}
+    with subprocess.Popen(
+        [EM_ASSETS, *arguments], env=patient, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as running:
         _wait_until_asked(port, running)
-        running.send_signal(signal.SIGINT)
+        os.killpg(running.pid, signal.SIGINT)
         _, said = running.communicate(timeout=60)
     assert (running.returncode, "Traceback" in said) == (130, False), said[-2000:]
     assert said.endswith("em-assets: interrupted\n")

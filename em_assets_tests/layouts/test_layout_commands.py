@@ -62,6 +62,17 @@ def test_what_cannot_be_exported_is_exit_code_2_in_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("place", ["a_file", "a_file/below"])
+def test_a_place_where_no_folder_can_be_is_named_in_one_line(
+    run: Callable[..., Result], tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "a_file").write_text("mine")
+    done = run("export", "visor_bb001", "--layout", "visor", "--to", tmp_path / place)
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert f"{place}: cannot be written" in done.stderr
+    assert (tmp_path / "a_file").read_text() == "mine"
+
+
 def test_an_exported_sample_is_imported_as_a_dataset_file(run: Callable[..., Result], tmp_path: Path) -> None:
     run("export", "visor_bb001", "--layout", "visor-2025", "--to", tmp_path)
     tree = tmp_path / "visor_bb001.vsr"

@@ -26,6 +26,7 @@ from em_assets.catalog.tables import read_table, records_of_table, write_table
 from em_assets.cli import main
 from em_assets.errors import OriginMismatchError
 from em_assets.model import RawFile
+from em_assets.page.cards import origin_of
 from em_assets.page.catalogue import PICTURES_BYTES, Catalogue, catalogue_of, picture_bytes
 from em_assets.page.checks import MOST_FILES, checks_of_volume
 from em_assets.page.rendering import doi_link, link, page_html, shown
@@ -185,6 +186,17 @@ def test_of_a_volume_of_very_many_files_none_but_metadata_is_looked_at(own: Sett
     assert not seen.is_passed
     assert unseen.is_passed
     assert "its 100,001 files were not looked at for this page" in unseen.promise
+
+
+@pytest.mark.parametrize(
+    ("url", "said"), [("run_7/", "files of this machine"), ("https://example.org/run_7/", "public archive")]
+)
+def test_a_facilitys_own_files_are_of_no_archive(tmp_path: Path, url: str, said: str) -> None:
+    """A card of unpublished files had the badge `public archive`."""
+    (tmp_path / "run_7.toml").write_text(f'title = "Run 7"\n[source]\nurl = "{url}"\n')
+    dataset = datasets.load(Settings(store=tmp_path / "store", datasets=tmp_path))["run_7"]
+    assert origin_of(dataset, "public") == said
+    assert origin_of(dataset, "sample") == "sample: made-up pixels"
 
 
 def test_an_empty_store_says_what_to_do_and_is_bound_to_no_origin(tmp_path: Path) -> None:

@@ -57,6 +57,22 @@ def faults(page: "Page") -> list[str]:
 
 
 @pytest.mark.browser
+def test_the_head_of_a_column_is_one_line(visit: Open, written: Written) -> None:
+    """Long words may break anywhere, and the narrow column's head was `Agr` and `ee`."""
+    page = visit(written.path, DESKTOP).page
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    heads = page.locator("thead th").all()
+    assert {
+        len(
+            head.evaluate(
+                "th => {const r = document.createRange(); r.selectNodeContents(th); return [...r.getClientRects()]}"
+            )
+        )
+        for head in heads
+    } == {1}
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_everybody_can_use_it(
