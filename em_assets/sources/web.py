@@ -172,6 +172,8 @@ def _body(
 ) -> Body:
     if answer.status_code == 416:
         raise NotResumedError(f"{url}: HTTP 416, nothing there to go on with")
+    if answer.status_code not in (200, 203, 206):
+        raise SourceError(f"{url}: HTTP {answer.status_code} {answer.reason}, which is no file")
     coding = answer.headers.get("Content-Encoding", "") or "identity"
     if coding != "identity" and not as_stored and not urlsplit(url).path.endswith(_COMPRESSED):
         raise SourceError(f"{url}: plain bytes asked for, {coding} sent")

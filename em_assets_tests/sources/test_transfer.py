@@ -193,3 +193,17 @@ def test_the_reason_finds_room_beside_the_longest_name(script: Script, hurried: 
     assert (tmp_path / "quarantine" / name).read_bytes() == b"<html>no"
     (reason,) = (tmp_path / "quarantine").glob("*.reason.txt")
     assert "a web page saved as data" in reason.read_text()
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(202, SourceUnreachableError), (201, SourceError), (204, SourceError), (205, SourceError)]
+)
+def test_an_answer_that_is_good_and_no_file_is_not_taken_for_one(
+    script: Script, hurried: Patience, tmp_path: Path, status: int, error: type[SourceError]
+) -> None:
+    """202 says that the file is being brought from a tape; what came with it was kept as the file."""
+    url = script.says("/a.json", b'{"wait": 1}', status=status)
+    remote = RemoteFile(path="a.json", url=url, size_bytes=None, validator=None)
+    with pytest.raises(error, match=f"HTTP {status}"):
+        fetch_file(remote, tmp_path / "a.json", PUBLIC_ORIGIN, patience=hurried)
+    assert not list(tmp_path.glob("*"))
