@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from em_assets.errors import SourceError, SourceMissingError, SourceUnreachableError
 from em_assets.sources.globs import Wanted
 from em_assets.sources.origins import Location
+from em_assets.sources.paths import refuse_circle
 from em_assets.sources.wire import BLOCK_BYTES, ELSEWHERE, LATER, Body, Entry, Patience, Resume, in_time, modified
 
 MOST_FOLDERS = 100_000
@@ -232,6 +233,7 @@ def _walk(ftp: _FTP, url: str, root: str, wanted: Wanted, patience: Patience) ->
             path = folder + name
             if facts.get("type") == "dir":
                 if wanted.may_hold(path):
+                    refuse_circle(url, path)
                     pending.append(f"{path}/")
             elif path in wanted:
                 yield path, facts

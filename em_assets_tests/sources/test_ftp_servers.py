@@ -166,3 +166,12 @@ def test_a_line_that_nobody_understands_is_an_error_and_no_file_less(serve: Serv
 def test_one_file_is_listed_by_a_server_without_sizes(serve: Serve, tmp_path: Path, hurried: Patience) -> None:
     url = serve({"SIZE": "502 Not implemented."})
     assert fetched(f"{url}a%20b.tif", tmp_path / "raw", hurried) == {"a b.tif": CONTENT["a b.tif"]}
+
+
+def test_folders_in_a_circle_are_an_error(serve: Serve, served: Path, hurried: Patience) -> None:
+    """By MLSD as pyftpdlib has it, a link to a folder is a folder."""
+    (served / ("loop" * 10)).symlink_to(".")
+    with pytest.raises(SourceError, match=r"looploop.* circle.*`exclude`"):
+        observe([Source(url=serve())], PUBLIC_ORIGIN, patience=hurried)
+    source = Source(url=serve(), exclude=("loop*/**",))
+    assert {remote.path for _, remote in observe([source], PUBLIC_ORIGIN, patience=hurried).files} == CONTENT.keys()
