@@ -3,10 +3,12 @@
     make bench            or    python benchmarks/download.py [--reps 5] [--strict]
 
 nginx serves (`apt install nginx-light`); peers write bytes and prove nothing, the platform resumes, digests, compares
-and syncs them. Four lines:
+and syncs them. Five lines:
 
 - `many objects, 25 ms away`: through a relay that answers as late as an archive a few countries away: ≥ 5× requests one
-  after the other, ≥ 1.5× fsspec at its 16 in a batch (the platform at the 32 that it takes of object stores)
+  after the other, ≥ 1.5× fsspec at its 16 in a batch (the platform at the 32 that it takes of object stores, and at the
+  three that EBI gets)
+- `64 files of 4 MB, 25 ms away`: slices as they lie in archives, over the three connections that EBI gets
 - `many objects, this machine`: without any distance. Server and client share the cores: what is left to compare is CPU,
   of which a SHA-256 alone is a good part
 - `one file`: ≥ 0.9× curl
@@ -15,6 +17,7 @@ and syncs them. Four lines:
 
 import argparse
 import asyncio
+import functools
 import gc
 import os
 import resource
@@ -41,9 +44,10 @@ from em_assets.sources.transfer import fetch_file
 from em_assets.sources.wire import PATIENCE
 
 N_OBJECTS, OBJECT_BYTES = 1000, 270_000
+N_SLICES, SLICE_BYTES = 64, 4_000_000
 LARGE_BYTES = 512 << 20
 AWAY_S = 0.025
-IN_FLIGHT, IN_FLIGHT_AWAY = 16, 32
+IN_FLIGHT, IN_FLIGHT_AWAY, IN_FLIGHT_POLITE = 16, 32, 3
 CONFIGURATION = """worker_processes 1; daemon off; pid {d}/pid; error_log {d}/err; events {{ worker_connections 512; }}
 http {{ access_log off; sendfile on; keepalive_requests 100000; client_body_temp_path {d}/b; proxy_temp_path {d}/p;
 fastcgi_temp_path {d}/f; uwsgi_temp_path {d}/u; scgi_temp_path {d}/s; server {{ listen 127.0.0.1:{port}; root {root};
@@ -51,6 +55,7 @@ autoindex on; }} }}"""
 
 TITLES = {
     "away": f"many objects, {AWAY_S * 1000:g} ms away",
+    "slices": f"{N_SLICES} files of {SLICE_BYTES / 1e6:g} MB, {AWAY_S * 1000:g} ms away",
     "here": "many objects, this machine",
     "large": f"one file of {LARGE_BYTES / 1e6:.0f} MB",
     "listed": f"what a folder holds, {AWAY_S * 1000:g} ms away",
@@ -58,6 +63,7 @@ TITLES = {
 AIMS = {
     "away": {"requests, one by one": 5.0, "fsspec, 16 in a batch": 1.5},
     "here": {"requests, one by one": 5.0, "fsspec, 16 in a batch": 1.5},
+    "slices": {},
     "large": {"curl": 0.9, "curl, then sha256sum": 0.9},
     "listed": {},
 }
@@ -65,17 +71,17 @@ AIMS = {
 Way = Callable[[Path], object]
 
 
-def write_objects(root: Path, n_objects: int) -> list[str]:
-    """Noise under numbered names, and one large file of it."""
+def write_objects(root: Path, n_objects: int) -> None:
+    """Noise under numbered names, in two sizes, and one large file of it."""
     noise = np.random.default_rng(3)
-    (root / "objects").mkdir(parents=True)
-    names = [f"{number:05}" for number in range(n_objects)]
-    for name in names:
-        (root / "objects" / name).write_bytes(noise.bytes(OBJECT_BYTES + int(noise.integers(-20_000, 20_000))))
+    for folder, count, size_bytes in (("objects", n_objects, OBJECT_BYTES), ("slices", N_SLICES, SLICE_BYTES)):
+        (root / folder).mkdir(parents=True)
+        for number in range(count):
+            content = noise.bytes(size_bytes + int(noise.integers(-20_000, 20_000)))
+            (root / folder / f"{number:05}").write_bytes(content)
     with (root / "large.bin").open("wb") as file:
         for _ in range(LARGE_BYTES >> 24):
             file.write(noise.bytes(1 << 24))
-    return names
 
 
 @contextmanager
@@ -134,17 +140,18 @@ def relay_for_ever(port: int, to_port: int) -> NoReturn:
     raise AssertionError("it serves until it is terminated")
 
 
-def small(base: str, root: Path, names: list[str], in_flight: int) -> dict[str, Way]:
-    """Ways to fetch many objects."""
-    urls = [f"{base}/objects/{name}" for name in names]
+def many(base: str, folder: Path, *in_flight: int) -> dict[str, Way]:
+    """Ways to fetch all files of a folder, ours over so many connections."""
+    names = sorted(path.name for path in folder.iterdir())
+    urls = [f"{base}/{folder.name}/{name}" for name in names]
     remotes = tuple(
-        RemoteFile(path=name, url=url, size_bytes=(root / "objects" / name).stat().st_size, validator=None)
+        RemoteFile(path=name, url=url, size_bytes=(folder / name).stat().st_size, validator=None)
         for name, url in zip(names, urls, strict=True)
     )
 
-    def em_assets(dest: Path) -> None:
+    def em_assets(connections: int, dest: Path) -> None:
         job = Job(
-            source=Source(url=f"{base}/objects/"),
+            source=Source(url=f"{base}/{folder.name}/"),
             index=0,
             prefix="",
             remotes=remotes,
@@ -152,7 +159,7 @@ def small(base: str, root: Path, names: list[str], in_flight: int) -> dict[str, 
             files_dir=dest / "raw" / "bench" / "files",
             quarantine=dest / "quarantine",
             origin=PUBLIC_ORIGIN,
-            patience=replace(PATIENCE, connections=in_flight),
+            patience=replace(PATIENCE, connections=connections),
             log=lambda line: None,
             keep=lambda rows: None,
         )
@@ -182,7 +189,7 @@ def small(base: str, root: Path, names: list[str], in_flight: int) -> dict[str, 
         "requests, one by one": requests_one_by_one,
         "fsspec, 16 in a batch": fsspec_batch,
         "curl -Z, 16": curl,
-        f"em_assets, {in_flight}": em_assets,
+        **{f"em_assets, {connections}": functools.partial(em_assets, connections) for connections in in_flight},
     }
 
 
@@ -211,19 +218,19 @@ def large(base: str) -> dict[str, Way]:
     return {"curl": curl, "curl, then sha256sum": curl_and_digest, "requests": requests_blocks, "em_assets": em_assets}
 
 
-def listed(base: str, names: list[str]) -> dict[str, Way]:
+def listed(base: str, n_objects: int) -> dict[str, Way]:
     """Ways to learn sizes and validators of a folder's files."""
 
     def em_assets(_: Path) -> None:
-        assert len(observe([Source(url=f"{base}/objects/")], PUBLIC_ORIGIN).files) == len(names)
+        assert len(observe([Source(url=f"{base}/objects/")], PUBLIC_ORIGIN).files) == n_objects
 
     def requests_heads(_: Path) -> None:
         import requests
 
         with requests.Session() as session:
             session.get(f"{base}/objects/")
-            for name in names:
-                session.head(f"{base}/objects/{name}")
+            for number in range(n_objects):
+                session.head(f"{base}/objects/{number:05}")
 
     def fsspec_info(_: Path) -> None:
         import fsspec
@@ -290,13 +297,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         Path(folder).chmod(0o755)  # where root starts nginx, its worker is nobody
         root, dest = Path(folder) / "served", Path(folder) / "fetched"
-        names = write_objects(root, given.objects)
+        write_objects(root, given.objects)
         with served(root, given.port) as base, away(given.port + 1, given.port) as far:
             ways = {
-                "away": (small(far, root, names, IN_FLIGHT_AWAY), max(given.reps // 2, 1)),
-                "here": (small(base, root, names, IN_FLIGHT), given.reps),
+                "away": (many(far, root / "objects", IN_FLIGHT_AWAY, IN_FLIGHT_POLITE), max(given.reps // 2, 1)),
+                "slices": (many(far, root / "slices", IN_FLIGHT_POLITE), given.reps),
+                "here": (many(base, root / "objects", IN_FLIGHT), given.reps),
                 "large": (large(base), given.reps),
-                "listed": (listed(far, names), max(given.reps // 2, 1)),
+                "listed": (listed(far, given.objects), max(given.reps // 2, 1)),
             }
             found = [
                 _judged(which, paired(TITLES[which], made, dest / which, reps))

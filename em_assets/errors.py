@@ -40,6 +40,13 @@ def shown_url(text: str) -> str:
     return _SECRET.sub(rf"\1{HIDDEN}", _USER.sub(HIDDEN, text))
 
 
+def innermost_words(error: BaseException) -> str:
+    """What an error began with: the words of the libraries around it are long and say less."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return shown_url(" ".join(str(error).split())) or type(error).__name__
+
+
 class EMAssetsError(Exception):
     """Everything that the platform raises on account of its input, settings or sources.
 

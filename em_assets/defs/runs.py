@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 OWN_ERRORS = "em_assets.errors."
 
+CODE_LOCATION = {".dagster/repository": "__repository__@em_assets.definitions"}
+"""The tag of runs that Dagster launches itself: a job's page and the timeline show a code location's own alone.
+
+The name is that of a local home's workspace.yaml and of `deploy/docker/workspace.yaml`.
+"""
+
 QUIET: dict[str, Any] = {"loggers": {"progress": {}}}
 
 
@@ -123,7 +129,7 @@ def _go_on_unless_interrupted(result: dg.ExecuteInProcessResult) -> None:
 
 def _tags() -> dict[str, str]:
     """Known from the run's first moment on, before any step says it."""
-    return {PROCESS_TAG: str(this_process())}
+    return {PROCESS_TAG: str(this_process()), **CODE_LOCATION}
 
 
 def _outcome(name: str, result: dg.ExecuteInProcessResult) -> RunOutcome:

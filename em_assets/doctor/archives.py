@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from em_assets import datasets
 from em_assets.datasets import Dataset
 from em_assets.doctor.findings import Finding, Question, mend, ok, unknown
-from em_assets.errors import EMAssetsError, shown_url
+from em_assets.errors import EMAssetsError, innermost_words
 from em_assets.settings import PUBLIC, SAMPLE, Settings
 from em_assets.sources.origins import GOOGLE_STORAGE, PUBLIC_ORIGIN, Origin, locate, url_scheme
 
@@ -85,7 +85,7 @@ def archive(server: str, names: Sequence[str], answer_s: float = ANSWER_S) -> It
         yield unknown(
             AREA,
             server,
-            f"cannot be reached ({_reason(error)}), {comes}",
+            f"cannot be reached ({innermost_words(error)}), {comes}",
             "try later; whether it is away or this machine's network, the other lines say",
         )
         return
@@ -115,13 +115,6 @@ def _answer(server: str, answer_s: float = ANSWER_S) -> int | None:
     addresses = {"s3": f"https://{name}.s3.amazonaws.com/", "gs": f"https://{GOOGLE_STORAGE}/{name}"}
     answer = requests.head(addresses.get(scheme, f"{server}/"), timeout=(answer_s, answer_s), allow_redirects=False)
     return answer.status_code
-
-
-def _reason(error: BaseException) -> str:
-    """The innermost words: those of the libraries around them are long and say less."""
-    while (inner := error.__cause__ or error.__context__) is not None:
-        error = inner
-    return shown_url(" ".join(str(error).split())) or type(error).__name__
 
 
 def _disks(served: Mapping[str, Dataset]) -> Iterator[Finding]:
@@ -178,7 +171,7 @@ def _sample(scheme: str, names: Sequence[str]) -> Callable[[], Iterable[Finding]
 
 
 def _silent(what: str, error: OSError) -> Finding:
-    found = f"its server does not start or answer ({_reason(error)})"
+    found = f"its server does not start or answer ({innermost_words(error)})"
     return mend(AREA, what, found, "let it listen on 127.0.0.1")
 
 

@@ -18,7 +18,7 @@ from em_assets.evidence.audit_fields import (
 )
 from em_assets.evidence.audit_rows import FAILS, HOLDS, UNKNOWN, Judgement, Row
 from em_assets.evidence.fields import FIELDS
-from em_assets.evidence.quantities import in_zyx, triple, written
+from em_assets.evidence.quantities import in_zyx, is_pixels, triple, written
 from em_assets.evidence.truths import Book, voxel_bytes
 
 FORMAT_WORDS = {
@@ -27,6 +27,8 @@ FORMAT_WORDS = {
     "mrc": ("mrc", "map", "ccp4", "rec", "st"),
     "ome_zarr": ("zarr", "ome-zarr", "ome-ngff", "ngff", "ome"),
     "precomputed": ("precomputed", "neuroglancer"),
+    "n5": ("n5",),
+    "hdf5": ("hdf5", "hdf", "h5"),
 }
 """Words for the formats that are read here; the first is the one to answer with."""
 
@@ -91,12 +93,17 @@ def judge_n_voxels(row: Row, book: Book) -> Judgement:
     true = math.prod(shape)
     unit = (row.unit or number.unit or "").casefold()
     factor = next((size for name, size in _PREFIXES.items() if unit.startswith(name)), 1)
+    if factor == 1 and unit and not is_pixels(unit):
+        return Judgement(UNKNOWN, true, book.truths("shape_zyx")[0].witness, f"{unit!r} is no unit that voxels have")
     slack = 0.5 * 10.0 ** -(number.decimals or 0) * factor if factor > 1 else 0.0
     holds = abs(number.numbers[0] * factor - true) <= max(slack, 0.005 * true if factor > 1 else 0.0)
     return Judgement(HOLDS if holds else FAILS, true, book.truths("shape_zyx")[0].witness, None if holds else NO_SLIP)
 
 
-_PREFIXES = {"tera": 10**12, "tvox": 10**12, "giga": 10**9, "gvox": 10**9, "mega": 10**6, "mvox": 10**6}
+_PREFIXES = {
+    **{"tera": 10**12, "tvox": 10**12, "trillion": 10**12, "giga": 10**9, "gvox": 10**9, "billion": 10**9},
+    **{"mega": 10**6, "mvox": 10**6, "million": 10**6, "kilo": 10**3, "kvox": 10**3, "thousand": 10**3},
+}
 
 
 def judge_anisotropy(row: Row, book: Book) -> Judgement:

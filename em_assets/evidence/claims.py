@@ -198,7 +198,8 @@ def _split(dataset: Dataset, whole: _Said) -> Iterator[_Said]:
             yield whole
             return
         raise EvidenceError(
-            f"{dataset.name}: {whole.said_by}: {whole.field} needs {len(axes)} numbers (z, y, x), found {whole.raw}"
+            f"{dataset.name}: {whole.said_by}: {whole.field} needs {len(axes)} numbers (z, y, x) in one unit, found "
+            f"{whole.raw}: mend {whole.locator}"
         )
     unit, contradiction = one_unit(found.unit, whole.unit)
     if contradiction:

@@ -15,6 +15,8 @@ from em_assets.model import Claim, VolumeRecord
 THINNEST_SECTION_NM = 20.0
 THICKEST_MILLED_NM = 20.0
 THINNEST_CUT_NM = 15.0
+COARSEST_OF_A_PLANE = 1.5
+"""One side of a pixel over the other: a tilted stage and a rescaling reach no further."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,14 @@ def z_is_not_copied_from_xy(facts: Facts) -> str | None:
     return f"z step {z:g} nm like x and y, while {others[0]:g} nm is claimed too" if others else None
 
 
+def x_is_not_the_step_between_slices(facts: Facts) -> str | None:
+    """The odd one of three voxel sides is the step between slices, which is z: x, y, z was written for z, y, x."""
+    z, y, x = facts.record.voxel_size_zyx_nm
+    if z is None or y is None or x is None or not math.isclose(z, y, rel_tol=5e-3):
+        return None
+    return f"voxels of {z:g} × {y:g} × {x:g} nm (z, y, x)" if x > y * COARSEST_OF_A_PLANE else None
+
+
 def extent_is_shape_times_voxel(facts: Facts) -> str | None:
     """What a volume spans is how many voxels it has times how large they are."""
     record = facts.record
@@ -193,6 +203,7 @@ RULES = (
     Rule(voxel_sizes_differ_by_no_power_of_ten, _PHYSICS, is_of_em=False),
     Rule(no_pixels_per_micrometre_for_a_length, _FORMATS, is_of_em=False),
     Rule(z_is_not_copied_from_xy, _PHYSICS, is_of_em=False),
+    Rule(x_is_not_the_step_between_slices, _PHYSICS, is_of_em=False),
     Rule(extent_is_shape_times_voxel, _PHYSICS, is_of_em=False),
     Rule(page_order_is_axis_order, _FORMATS, is_of_em=False),
     Rule(voxel_size_is_no_default, _FORMATS, is_of_em=False),

@@ -34,6 +34,9 @@ _CUBED = re.compile(r"(³|\^\s*3|\*\*\s*3|\bcubed?\b|\bisotropic\b)", re.IGNOREC
 _DECIMAL_COMMA = re.compile(r"\s*[-+]?(\d+,(\d{1,2}|\d{4,})|0,\d+)(?!\d)[^\d,]*")
 """One number with a comma that groups no thousands."""
 
+_RANGE = re.compile(r"\d\s*(?:[pnmcuµμ]?m|Å|A)?\s*(?:[-\u2013\u2014±]|\+/-|\bto\b)\s*\d")
+"""From one number to another, or a number and how uncertain it is: neither is the other's."""
+
 _MAX_TEXT = 500
 """Longer texts are prose, not a quantity."""
 
@@ -215,7 +218,7 @@ def _of_labels(text: str) -> Written | None:
 
 
 def _of_list(values: list[Any] | tuple[Any, ...]) -> Written | None:
-    """Each a number, null, or a text with one number in it."""
+    """Each a number, null, or a text with one number in it; all in one unit."""
     if len(values) > 8:
         return None
     parts = [None if one is None else written(one) for one in values]
@@ -223,12 +226,16 @@ def _of_list(values: list[Any] | tuple[Any, ...]) -> Written | None:
         one is not None and (part is None or len(part.numbers) != 1) for one, part in zip(values, parts, strict=True)
     ):
         return None
-    units = {part.unit for part in parts if part is not None and part.unit is not None}
+    units = sorted({part.unit for part in parts if part is not None and part.unit is not None})
+    if len({to_nm(1.0, unit) or unit for unit in units}) > 1:
+        return None
     numbers = tuple(None if part is None else part.numbers[0] for part in parts)
-    return Written(numbers, units.pop() if len(units) == 1 else None, None, False, None) if numbers else None
+    return Written(numbers, units[0] if units else None, None, False, None) if numbers else None
 
 
 def _of_text(text: str) -> Written | None:
+    if _RANGE.search(text):
+        return None
     if text.strip()[:1] in ("[", "(") and "," in text:
         inner = re.split(r"[\])]", text.strip()[1:], maxsplit=1)
         parts: list[Any] = [part.strip() for part in inner[0].split(",")]

@@ -9,6 +9,7 @@ Elsewhere a `resolution` without a unit beside it is no voxel size.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
@@ -41,6 +42,7 @@ MOST_ASKED_BYTES = 128 * 2**20
 """Of voxels that a child is asked for at once."""
 
 _CREMI = "volumes"
+_IMARIS = "ImarisDataSet"
 _LAYOUT = "hdf5:layout"
 
 
@@ -76,7 +78,7 @@ def witnesses(tags: Iterable[Tag]) -> list[Witness]:
     for tag in tags:
         of_kind = layouts if tag.type == _LAYOUT else attributes
         of_kind.setdefault(tag.container, {})[tag.path.removeprefix("dataset.")] = tag.value
-    volumes = {name: said for name, said in layouts.items() if _is_volume(said.get("shape"), said)}
+    volumes = {name: said for name, said in layouts.items() if _is_volume(said, attributes.get(name, {}))}
     sizes = [(name, _spacing(name, attributes.get(name, {}))) for name in volumes]
     known = [(name, size) for name, size in sizes if size is not None]
     if not known or len({(size.zyx, size.unit) for _, size in known}) > 1:
@@ -93,15 +95,16 @@ def witnesses(tags: Iterable[Tag]) -> list[Witness]:
 def open_volumes(paths: Sequence[str], *, is_fill_allowed: bool = False) -> list[SourceVolume]:
     """One volume for each 3-D dataset of real numbers, named by its place in the file.
 
-    Without `is_fill_allowed` a dataset of which parts were never written is an error when it is read, and not the fill
-    value: in one file no list of files tells an absent chunk from a lost one.
+    A dataset that names its axes, and other than z, y, x, is none. Without `is_fill_allowed` a dataset of which parts
+    were never written is an error when it is read, and not the fill value: in one file no list of files tells an absent
+    chunk from a lost one.
 
     Raises
     ------
     FormatError
         A file is damaged, cut short, or holds no such dataset.
     UnsupportedDataError
-        A volume's voxels are not in the file, or packed by a filter that is not known.
+        A volume's voxels are not in the file, or packed by a filter that is not known; or the file is Imaris'.
     """
     return [volume for path in paths for volume in _volumes_of(path, is_fill_allowed)]
 
@@ -114,19 +117,42 @@ def _volumes_of(path: str, is_fill_allowed: bool) -> Iterator[SourceVolume]:
                 f"{path}: {thing['name']} is a link to {thing['target']}: only what is in the file itself is read; "
                 "name the other file"
             )
-    datasets = [thing for thing in found if thing.get("kind") == "dataset" and _is_volume(thing["shape"], thing)]
+    if _IMARIS in found[0]["attributes"]:
+        raise UnsupportedDataError(
+            f"{path}: an Imaris file, whose arrays are larger than its image and filled up: save it as OME-TIFF"
+        )
+    datasets = [thing for thing in found if thing.get("kind") == "dataset" and _is_volume(thing, _values(thing))]
     if not datasets:
-        seen = ", ".join(f"{one['name']} {one['shape']}" for one in found if one.get("kind") == "dataset")
-        raise FormatError(f"{path}: a 3-D dataset of numbers expected, found {seen[:300] or 'no dataset'}")
+        seen = ", ".join(_listed(one) for one in found if one.get("kind") == "dataset")
+        raise FormatError(f"{path}: a 3-D dataset of numbers (z, y, x) expected, found {seen[:300] or 'no dataset'}")
     for thing in datasets:
         yield _volume(path, thing, is_fill_allowed)
 
 
-def _is_volume(shape: Any, said: Mapping[str, Any]) -> bool:
-    dtype = said.get("dtype")
+def _is_volume(layout: Mapping[str, Any], attributes: Mapping[str, Any]) -> bool:
+    shape, dtype = layout.get("shape"), layout.get("dtype")
     if not isinstance(shape, list) or not isinstance(dtype, str) or dtype.startswith("other"):
         return False
-    return len(_spatial(shape)) == 3
+    axes, names = _spatial(shape), _axis_names(attributes)
+    return len(axes) == 3 and (len(names) != len(shape) or [names[axis] for axis in axes] == ["z", "y", "x"])
+
+
+def _axis_names(attributes: Mapping[str, Any]) -> list[str]:
+    """As ilastik's JSON or HDF5's own dimension labels have them, in lower case; empty where nobody says them all."""
+    names = attributes.get("DIMENSION_LABELS")
+    with suppress(KeyError, TypeError, ValueError):
+        names = [axis["key"] for axis in json.loads(attributes["axistags"])["axes"]]
+    is_each = isinstance(names, list) and all(isinstance(name, str) and name for name in names)
+    return [name.lower() for name in names] if is_each and names else []
+
+
+def _values(thing: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, (value, _) in thing["attributes"].items()}
+
+
+def _listed(thing: Mapping[str, Any]) -> str:
+    names = _axis_names(_values(thing))
+    return f"{thing['name']} {thing['shape']}" + (f" ({', '.join(names)})" if names else "")
 
 
 def _spatial(shape: Sequence[int]) -> list[int]:
@@ -150,7 +176,7 @@ def _volume(path: str, thing: Mapping[str, Any], is_fill_allowed: bool) -> Sourc
     if thing["chunks"]:
         check_chunk_bytes(where, thing["chunks"], dtype)
     z, y, x = _of_axes(thing["shape"], reader.axes)
-    attributes = {key: value for key, (value, _) in thing["attributes"].items()}
+    attributes = _values(thing)
     spacing = _spacing(name, attributes)
     level = SourceLevel(
         shape_zyx=(z, y, x),

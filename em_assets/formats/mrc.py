@@ -41,6 +41,9 @@ MAX_UNPACKED_BYTES = 8 * 2**30
 MAX_HEX_BYTES = 1024 * 1024
 """A longer extended header is described by its type and size alone."""
 
+_MRC2014 = 20140
+"""The version of the first format in which mode 0 has a sign."""
+
 _REFUSED = {3: "complex (2 × int16)", 4: "complex (2 × float32)", 16: "RGB colour", 101: "4-bit"}
 
 
@@ -119,8 +122,8 @@ def witnesses(tags: Iterable[Tag]) -> Iterator[Witness]:
     if values["mode"] == 0 and values["dmin"] <= values["dmax"]:
         yield from _sign_of_bytes(values["dmin"], values["dmax"])
     order = _axis_order(values)
-    stored = (values["nz"], values["ny"], values["nx"])
-    if values["nz"] > 1:
+    stored = (_depth(values), values["ny"], values["nx"])
+    if stored[0] > 1:
         shape = [stored[order.index(axis)] for axis in (3, 2, 1)]
         yield Witness("shape_zyx", shape, None, "header: nx, ny, nz", str(list(stored[::-1])))
 
@@ -148,10 +151,9 @@ def _open_file(path: str) -> list[SourceVolume]:
             _check_sections(file, header, dtype.itemsize)
     map_ = _Map(path, open_file, dtype, header)
     stem = _stem(path)
-    depth = values["mz"]
-    is_stack = values["ispg"] >= 401 and depth > 0 and values["nz"] % depth == 0 and _axis_order(values) == (3, 2, 1)
-    if not is_stack or depth == values["nz"]:
-        return [_volume(map_, stem, 0, values["nz"])]
+    depth = _depth(values)
+    if depth == values["nz"]:
+        return [_volume(map_, stem, 0, depth)]
     return [_volume(map_, f"{stem}_v{n}", n * depth, depth) for n in range(values["nz"] // depth)]
 
 
@@ -225,11 +227,21 @@ def _header(file: BinaryFile) -> Header:
 def _dtype_name(values: Mapping[str, Any]) -> str | None:
     """None for a mode that becomes no volume.
 
-    Mode 0 is signed since MRC2014; IMOD's own stamp says otherwise by a flag.
+    Mode 0 is signed since MRC2014; IMOD's own stamp says otherwise by a flag. A header that does not name MRC2014, and
+    whose statistics lie where signed bytes do not reach, is of an older program's unsigned ones.
     """
     if values["mode"] == 0:
-        return "uint8" if values.get("imod_stamp") is not None and not values["imod_flags"] & 1 else "int8"
+        if values.get("imod_stamp") is not None:
+            return "int8" if values["imod_flags"] & 1 else "uint8"
+        is_beyond = 0 <= values["dmin"] <= values["dmax"] and 127 < values["dmax"] <= 255
+        return "uint8" if is_beyond and values["nversion"] < _MRC2014 else "int8"
     return {1: "int16", 2: "float32", 6: "uint16", 12: "float16"}.get(values["mode"])
+
+
+def _depth(values: Mapping[str, Any]) -> int:
+    """Sections of a volume: all, or `mz` in a stack of volumes (space group 401 and above)."""
+    is_stack = values["ispg"] >= 401 and values["mz"] > 0 and values["nz"] % values["mz"] == 0
+    return int(values["mz"] if is_stack and _axis_order(values) == (3, 2, 1) else values["nz"])
 
 
 def _axis_order(values: Mapping[str, Any]) -> tuple[int, int, int]:

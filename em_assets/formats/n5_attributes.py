@@ -172,11 +172,14 @@ def spacings(
 
 
 def _transform(where: str, transform: Any, n: int, at: str) -> Spacing | None:
-    """OpenOrganelle names its axes, slowest first; they are turned to N5's order here."""
+    """OpenOrganelle names its axes, slowest first; they are turned to N5's order here.
+
+    In an order in which x is neither first nor last nobody can tell what is meant.
+    """
     if not isinstance(transform, dict):
         return None
     axes, scale = transform.get("axes"), _numbers(transform.get("scale"), n)
-    if scale is None or not isinstance(axes, list) or len(axes) != n:
+    if scale is None or not isinstance(axes, list) or len(axes) != n or "x" not in (axes[0], axes[-1]):
         return None
     position = _numbers(transform.get("translate"), n) or (None,) * n
     order = range(n - 1, -1, -1) if axes[-1] == "x" else range(n)

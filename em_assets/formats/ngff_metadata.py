@@ -1,8 +1,9 @@
 """What the attributes of an OME-Zarr image say, versions 0.1 to 0.5: axes, levels, scales. Pure: nothing is read."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from operator import add, mul
 from typing import Any
 
 from em_assets.errors import FormatError, UnsupportedDataError
@@ -202,17 +203,18 @@ def _level(where: str, image: Multiscale, entry: dict[str, Any], dataset: dict[s
         t * a + u for t, a, u in zip(own.translation or zeros, after, every.translation or zeros, strict=True)
     )
     is_scaled = every.scale is not None and set(every.scale) != {1.0}
-    return Level(path, scale, translation, (own.scale_at, every.scale_at) if is_scaled else (own.scale_at,))
+    return Level(path, scale, translation, (*own.scale_at, *every.scale_at) if is_scaled else own.scale_at)
 
 
 @dataclass(frozen=True)
 class _Transformation:
     scale: tuple[float, ...] | None = None
     translation: tuple[float, ...] | None = None
-    scale_at: str = ""
+    scale_at: tuple[str, ...] = ()
 
 
 def _transformation(where: str, steps: Any, n: int, at: str) -> _Transformation:
+    """What the steps do one after the other: a scale multiplies the translations before it as well."""
     found = _Transformation()
     if not isinstance(steps, (list, type(None))):
         raise FormatError(f"{where}: {at}: a list expected, found {steps!r:.80}")
@@ -221,14 +223,24 @@ def _transformation(where: str, steps: Any, n: int, at: str) -> _Transformation:
         if kind == "identity" or (isinstance(step, dict) and "output" in step):
             continue  # spatialdata names coordinate systems of its own here: not the microscope's
         if kind == "scale" and "scale" in step:
-            scale = _numbers(where, f"{at}.{index}.scale", step["scale"], n)
-            found = _Transformation(scale, found.translation, f"{at}.{index}.scale")
+            by = _numbers(where, f"{at}.{index}.scale", step["scale"], n)
+            found = _Transformation(
+                _by_axis(mul, found.scale, by) or by,
+                _by_axis(mul, found.translation, by),
+                (*found.scale_at, f"{at}.{index}.scale"),
+            )
         elif kind == "translation" and "translation" in step:
-            translation = _numbers(where, f"{at}.{index}.translation", step["translation"], n)
-            found = _Transformation(found.scale, translation, found.scale_at)
+            by = _numbers(where, f"{at}.{index}.translation", step["translation"], n)
+            found = replace(found, translation=_by_axis(add, found.translation, by) or by)
         else:
             raise UnsupportedDataError(f"{where}: {at}.{index}: scale and translation are read, found {step!r:.80}")
     return found
+
+
+def _by_axis(
+    join: Callable[[float, float], float], values: tuple[float, ...] | None, others: tuple[float, ...]
+) -> tuple[float, ...] | None:
+    return None if values is None else tuple(map(join, values, others))
 
 
 def _numbers(where: str, at: str, values: Any, n: int) -> tuple[float, ...]:

@@ -84,15 +84,15 @@ def parse_info(where: str, document: Any) -> Info:
     if type(channels) is not int or channels != 1:
         raise UnsupportedDataError(f"{where}: one channel expected, found num_channels {channels!r:.60} (colour data?)")
     data_type = document.get("data_type")
-    if not isinstance(data_type, str) or data_type.lower() not in DATA_TYPES:
+    if not isinstance(data_type, str) or data_type not in DATA_TYPES:
         raise UnsupportedDataError(f"{where}: data_type {', '.join(DATA_TYPES)} expected, found {data_type!r:.60}")
     scales = document["scales"]
     if not isinstance(scales, list) or not 1 <= len(scales) <= MAX_SCALES:
         raise FormatError(f"{where}: 1 to {MAX_SCALES} scales expected, found {scales!r:.80}")
     return Info(
-        dtype=np.dtype(data_type.lower()),
+        dtype=np.dtype(data_type),
         content=_CONTENTS[document["type"]],
-        scales=tuple(_scale(f"{where}: scales.{i}", scale, data_type.lower()) for i, scale in enumerate(scales)),
+        scales=tuple(_scale(f"{where}: scales.{i}", scale, data_type) for i, scale in enumerate(scales)),
     )
 
 

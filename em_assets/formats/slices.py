@@ -39,7 +39,23 @@ def stack_or_separate(volumes: Sequence[SourceVolume]) -> list[SourceVolume]:
     are_slices = all(volume.shape_zyx[0] == 1 and len(volume.files) == 1 for volume in volumes)
     if len(volumes) > 1 and are_slices and len(set(files)) == len(files):
         return [_stacked(volumes)]
-    return _with_distinct_names(volumes)
+    return with_distinct_names(volumes)
+
+
+def with_distinct_names(volumes: Sequence[SourceVolume]) -> list[SourceVolume]:
+    """Files of the same name in several folders take their folder's name in front, then a number behind."""
+    names = [volume.name for volume in volumes]
+    named = [
+        volume.named(f"{_folder_name(volume.files[0])}_{volume.name}") if names.count(volume.name) > 1 else volume
+        for volume in volumes
+    ]
+    seen: dict[str, int] = {}
+    distinct = []
+    for volume in named:
+        seen[volume.name] = seen.get(volume.name, 0) + 1
+        count = seen[volume.name]
+        distinct.append(volume if count == 1 else volume.named(f"{volume.name}_{count}"))
+    return distinct
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
@@ -144,19 +160,3 @@ def _common_name(files: Sequence[str]) -> str:
 
 def _folder_name(file: str) -> str:
     return file_name(file[: -len(file_name(file))].rstrip("/\\"))
-
-
-def _with_distinct_names(volumes: Sequence[SourceVolume]) -> list[SourceVolume]:
-    """Files of the same name in several folders take their folder's name in front, then a number behind."""
-    names = [volume.name for volume in volumes]
-    named = [
-        volume.named(f"{_folder_name(volume.files[0])}_{volume.name}") if names.count(volume.name) > 1 else volume
-        for volume in volumes
-    ]
-    seen: dict[str, int] = {}
-    distinct = []
-    for volume in named:
-        seen[volume.name] = seen.get(volume.name, 0) + 1
-        count = seen[volume.name]
-        distinct.append(volume if count == 1 else volume.named(f"{volume.name}_{count}"))
-    return distinct

@@ -12,7 +12,14 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from em_assets.errors import FormatError, SourceError, SourceMissingError, SourceUnreachableError, UsageError
+from em_assets.errors import (
+    FormatError,
+    SourceError,
+    SourceMissingError,
+    SourceUnreachableError,
+    UnsupportedDataError,
+    UsageError,
+)
 from em_assets.formats.volume import Finish
 from em_assets.model import ZYX
 from em_assets.settings import say_to_tensorstore, transfer_limits
@@ -191,4 +198,6 @@ def _failure(where: str, error: Exception) -> FormatError | SourceError:
         return SourceUnreachableError(f"{where}: no answer: {reason:.300}")
     if reason.startswith(("PERMISSION_DENIED", "UNAUTHENTICATED")):
         return SourceMissingError(f"{where}: not there, or not public: {reason:.300}")
+    if reason.endswith(" is not registered"):
+        return UnsupportedDataError(f"{where}: packed in a way that is not read here, so pack it anew: {reason:.300}")
     return FormatError(f"{where}: cannot be read, so fetch it again: {reason:.300}")

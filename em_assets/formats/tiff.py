@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from em_assets.errors import EMAssetsError, FormatError, UnsupportedDataError
 from em_assets.formats.binary import BinaryFile, file_name, open_binary
-from em_assets.formats.slices import stack_or_separate
+from em_assets.formats.slices import stack_or_separate, with_distinct_names
 from em_assets.formats.tiff_axes import (
     Stack,
     imagej_info,
@@ -86,9 +86,10 @@ def read_tags(path: str) -> Iterator[Tag]:
 def open_volumes(paths: Sequence[str]) -> list[SourceVolume]:
     """The volumes of these files: one each, or one for each channel, time and OME image, named `<stem>_c0_t0`.
 
-    Several files with one 2-D image each are one volume of slices, in the order given. Thumbnails and masks among the
-    pages are left out. Uncompressed strips are read row by row; of other pages the strips and tiles that are asked for
-    are decoded, the last 256 MB kept.
+    Several files with one 2-D image each are one volume of slices, in the order given; where OME-XML gives each its z,
+    in that one, and a volume for each channel and time. Thumbnails and masks among the pages are left out. Uncompressed
+    strips are read row by row; of other pages the strips and tiles that are asked for are decoded, the last 256 MB
+    kept.
 
     Raises
     ------
@@ -97,7 +98,16 @@ def open_volumes(paths: Sequence[str]) -> list[SourceVolume]:
     FormatError
         No TIFF; a page or strip that is missing or outside the file; pages that differ in shape or data type.
     """
-    return stack_or_separate([volume for path in paths for volume in _open_file(path)])
+    opened = [one for path in paths for one in _open_file(path)]
+    items: dict[tuple[int, int], list[tuple[Stack, SourceVolume]]] = {}
+    for stack, volume in opened:
+        items.setdefault(stack.at[1:], []).append((stack, volume))
+    if len(opened) > len(paths):  # a file of several volumes holds no slices of another's
+        return stack_or_separate([volume for _, volume in opened])
+    in_order = [sorted(item, key=lambda one: one[0].at[0]) for item in items.values()]
+    return with_distinct_names(
+        [volume for item in in_order for volume in stack_or_separate([volume for _, volume in item])]
+    )
 
 
 def witnesses(tags: Iterable[Tag]) -> Iterator[Witness]:
@@ -135,7 +145,7 @@ class _File:
     stacks: list[Stack]
 
 
-def _open_file(path: str) -> list[SourceVolume]:
+def _open_file(path: str) -> list[tuple[Stack, SourceVolume]]:
     with open_binary(path) as file:
         pages = list(read_pages(file))
         opened = _described(path, pages)
@@ -143,7 +153,7 @@ def _open_file(path: str) -> list[SourceVolume]:
     decoded = DecodedPages(path)
     stem = file_name(path).rsplit(".", 1)[0].removesuffix(".ome")
     opened = replace(opened, pixels=pixels)
-    return [_volume(opened, stack, stem + stack.suffix, decoded) for stack in opened.stacks]
+    return [(stack, _volume(opened, stack, stem + stack.suffix, decoded)) for stack in opened.stacks]
 
 
 def _described(path: str, pages: list[Page]) -> _File:

@@ -4,7 +4,7 @@ import math
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from em_assets.errors import FormatError
@@ -35,11 +35,15 @@ _PIXELS = "Image.{}.Pixels.0"
 
 @dataclass(frozen=True)
 class Stack:
-    """The planes of one volume, in z order, as places in the chain of pages; `image` is its place in the OME-XML."""
+    """The planes of one volume, in z order, as places in the chain of pages.
+
+    `image` is its place in the OME-XML; `at` is what z, channel and time that gives the first plane.
+    """
 
     suffix: str
     planes: Sequence[int]
     image: int = 0
+    at: tuple[int, int, int] = (0, 0, 0)
 
     @property
     def last_plane(self) -> int:
@@ -141,7 +145,7 @@ def ome_stacks(path: str, name: str, root: ET.Element, n_pages: int) -> list[Sta
             continue
         prefix = f"_i{number}" if len(images) > 1 else ""
         stacks += [
-            Stack(prefix + stack.suffix, stack.planes, number)
+            replace(stack, suffix=prefix + stack.suffix, image=number)
             for stack in _pixels_stacks(path, name, root, pixels, n_pages)
         ]
     return stacks
@@ -170,10 +174,13 @@ def _pixels_stacks(path: str, name: str, root: ET.Element, pixels: ET.Element, n
         every = ((zi, ci, ti) for ti in range(t) for ci in range(c) for zi in range(z))
         zi, ci, ti = next(at for at in every if at not in places)
         raise FormatError(f"{path}: plane z {zi}, c {ci}, t {ti} expected by the OME-XML, found no page for it")
-    items: dict[tuple[int, int], list[int]] = {}
-    for (_, ci, ti), place in sorted(places.items()):
-        items.setdefault((ti, ci), []).append(place)
-    return [Stack(_suffix(c, ci, t, ti), tuple(here)) for (ti, ci), here in sorted(items.items())]
+    items: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for (zi, ci, ti), place in sorted(places.items()):
+        items.setdefault((ti, ci), []).append((zi, place))
+    return [
+        Stack(_suffix(c, ci, t, ti), tuple(place for _, place in here), at=(here[0][0], ci, ti))
+        for (ti, ci), here in sorted(items.items())
+    ]
 
 
 def _plane_places(
@@ -267,6 +274,8 @@ def _imagej_sizes(page: Mapping[str, Any], info: Mapping[str, str]) -> list[Witn
     found = []
     for axis, tag in (("x", "XResolution"), ("y", "YResolution")):
         size = _pixel_size(page.get(tag))
+        if size is not None and unit in _RESOLUTION_UNITS.values() and _is_for_show(size, unit):
+            return []  # ImageJ takes inch and cm over from a resolution, and its spacing is in the same unit
         if size is not None:
             raw = "/".join(str(part) for part in page[tag])
             found.append(Witness(f"voxel_size_{axis}_nm", size, info.get(f"{axis}unit", unit), f"page 0: {tag}", raw))
@@ -283,12 +292,17 @@ def _resolution_sizes(page: Mapping[str, Any]) -> list[Witness]:
     found = []
     for axis, tag in (("x", "XResolution"), ("y", "YResolution")):
         size = _pixel_size(page.get(tag))
-        size_nm = None if size is None else to_nm(size, unit)
-        if size is None or size_nm is None or size_nm > _COARSEST_NM:
+        if size is None or _is_for_show(size, unit):
             continue
         raw = "/".join(str(part) for part in page[tag])
         found.append(Witness(f"voxel_size_{axis}_nm", size, unit, f"page 0: {tag}", raw))
     return found
+
+
+def _is_for_show(size: float, unit: str | None) -> bool:
+    """Whether a resolution's pixel is a screen's or a printer's, or nobody knows of what."""
+    size_nm = to_nm(size, unit)
+    return size_nm is None or size_nm > _COARSEST_NM
 
 
 def _pixel_size(resolution: Any) -> float | None:

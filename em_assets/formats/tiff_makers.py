@@ -1,5 +1,6 @@
 """Voxel sizes that makers write into tags of their own, where the resolution only says how large a screen shows it."""
 
+import re
 from collections.abc import Mapping
 from configparser import ConfigParser, Error
 from typing import Any
@@ -14,9 +15,14 @@ _GATAN_AXES = (("x", "Tag 65003", "Tag 65009"), ("y", "Tag 65004", "Tag 65010"))
 """Unit and size of a pixel, as Digital Micrograph exports them; the third axis is that of a stack, often of time."""
 
 
+_ZEISS_TAG, _ZEISS_KEY = "CZ_SEM", "AP_IMAGE_PIXEL_SIZE"
+_ZEISS_SIZE = re.compile(rf"^{_ZEISS_KEY}[ \t]*\n[^=\n]*=[ \t]*([\d.eE+-]+)[ \t]+(\S+)[ \t]*$", re.MULTILINE)
+"""`AP_PIXEL_SIZE`, which older files have alone, is that of a screen 1024 pixels wide."""
+
+
 def maker_sizes(page: Mapping[str, Any]) -> list[Witness]:
-    """What an FEI microscope or Digital Micrograph says of its pixels; nothing for any other file."""
-    return _fei_sizes(page) or _gatan_sizes(page)
+    """What an FEI or Zeiss microscope or Digital Micrograph says of its pixels; nothing for any other file."""
+    return _fei_sizes(page) or _zeiss_sizes(page) or _gatan_sizes(page)
 
 
 def _fei_sizes(page: Mapping[str, Any]) -> list[Witness]:
@@ -39,6 +45,17 @@ def _fei_sizes(page: Mapping[str, Any]) -> list[Witness]:
         if found:
             return found
     return []
+
+
+def _zeiss_sizes(page: Mapping[str, Any]) -> list[Witness]:
+    """SmartSEM's lines: a key, and below it its words, a number and a unit."""
+    text = page.get(_ZEISS_TAG)
+    found = _ZEISS_SIZE.search("\n".join(text.splitlines())) if isinstance(text, str) else None
+    size = None if found is None else _number(found[1])
+    if found is None or size is None:
+        return []
+    locator, raw = f"page 0: {_ZEISS_TAG} {_ZEISS_KEY}", f"{found[1]} {found[2]}"
+    return [Witness(f"voxel_size_{axis}_nm", size, found[2], locator, raw) for axis in "xy"]
 
 
 def _gatan_sizes(page: Mapping[str, Any]) -> list[Witness]:

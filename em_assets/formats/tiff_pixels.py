@@ -97,10 +97,12 @@ def dtype_name(path: str, page: Page) -> str:
     ------
     UnsupportedDataError
         Colour, complex, or a type that is no whole number of bytes: the message says which.
+
+    A palette that shows each value as itself is none: Zeiss microscopes write one with every grey image.
     """
     samples = _first(page, 277, 1)
     photometric = _first(page, 262, 1)
-    if photometric in _COLOURS or samples != 1:
+    if (photometric in _COLOURS and not _has_grey_palette(page)) or samples != 1:
         kind = _COLOURS.get(photometric, "multi-sample")
         raise UnsupportedDataError(
             f"{path}: {page} holds {kind} data ({samples} samples a pixel); grey images become volumes"
@@ -116,6 +118,15 @@ def dtype_name(path: str, page: Page) -> str:
             f"{path}: {page} holds {name} data ({bits} bits a sample); whole bytes of uint, int or float become volumes"
         )
     return name
+
+
+def _has_grey_palette(page: Page) -> bool:
+    """Whether the colours are red, green and blue ramps of 16 bits in whose upper byte each of 256 values stands."""
+    entry = page.entries.get(320)
+    numbers = None if entry is None else entry.numbers
+    if _first(page, 262, 1) != 3 or numbers is None or len(numbers) != 3 * 256:
+        return False
+    return np.array_equal(numbers >> 8, np.tile(np.arange(256), 3))
 
 
 def read_plain_box(file: BinaryFile, pixels: PagePixels, start_yx: tuple[int, int], out: NDArray[Any]) -> None:

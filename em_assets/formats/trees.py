@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -162,6 +163,20 @@ class Tree:
             if not self.is_local or not folder.is_dir():
                 return []
             return sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+
+    def some_entry(self, name: str) -> str | None:
+        """Name of one file in a folder, or of a folder with `/` behind it, whose name begins with no dot.
+
+        None for an empty folder, for none, and behind a URL. However many there are, few are looked at.
+        """
+        check_name(self.root, name)
+        folder = Path(self.root) / name
+        with disk_errors(folder):
+            if not self.is_local or not folder.is_dir():
+                return None
+            with os.scandir(folder) as entries:
+                shown = (entry for entry in entries if not entry.name.startswith("."))
+                return next((entry.name + ("/" if entry.is_dir() else "") for entry in shown), None)
 
     def kvstore(self, name: str) -> dict[str, str]:
         """What tensorstore calls the place of a folder in here."""

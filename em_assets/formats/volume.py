@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from operator import index
 from typing import Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
 
-from em_assets.errors import OutOfBoundsError, UsageError
+from em_assets.errors import FormatError, OutOfBoundsError, UsageError
 from em_assets.model import ZYX, Content, FloatZYX, PartialFloatZYX
 
 ReadBox = Callable[[ZYX, ZYX], NDArray[Any]]
@@ -88,6 +89,11 @@ class SourceLevel:
 class SourceVolume:
     """A 3-D array with one voxel size; a 2-D image is (1, y, x). Opening it reads no pixels.
 
+    Raises
+    ------
+    FormatError
+        The levels are not in order.
+
     Attributes
     ----------
     name
@@ -113,6 +119,16 @@ class SourceVolume:
     files: tuple[str, ...]
     compressor: str | None = None
     content: Content | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse levels that a file lists coarsest first: the first would be taken for all that there is."""
+        shapes = [level.shape_zyx for level in self.levels]
+        largest = max(shapes, key=prod)
+        if prod(largest) > prod(shapes[0]):
+            raise FormatError(
+                f"{self.files[0]}: levels from the finest to the coarsest expected, found {largest} at place "
+                f"{shapes.index(largest)} behind {shapes[0]} (z, y, x): put them in order in the metadata"
+            )
 
     @property
     def shape_zyx(self) -> ZYX:

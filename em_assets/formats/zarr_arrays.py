@@ -1,5 +1,6 @@
 """One zarr array: its metadata checked before any library sees it, then read through tensorstore."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -81,8 +82,9 @@ def open_array(tree: Tree, node: str, info: ArrayInfo, *, is_fill_allowed: bool 
     Raises
     ------
     FormatError
-        tensorstore cannot read what the metadata describes.
+        tensorstore cannot read what the metadata describes, or the chunks are named otherwise.
     """
+    _check_chunk_names(tree, node, info)
     return open_tensorstore(
         tree.locate(node),
         {
@@ -94,6 +96,24 @@ def open_array(tree: Tree, node: str, info: ArrayInfo, *, is_fill_allowed: bool 
             "fill_missing_data_reads": is_fill_allowed,
         },
     )
+
+
+def _check_chunk_names(tree: Tree, node: str, info: ArrayInfo) -> None:
+    """Refuse chunks `0/0/0` where v2's metadata says `0.0.0`, or the other way round: all would be absent, and fill.
+
+    zarr-python's nested folders had no word in the metadata before 2.8.
+    """
+    if info.driver != "zarr" or len(info.shape) < 2:
+        return
+    separator, found = info.metadata.get("dimension_separator", "."), tree.some_entry(node) or ""
+    if (separator == "." and re.fullmatch(r"[0-9]+/", found)) or (separator == "/" and _FLAT_CHUNK.fullmatch(found)):
+        raise FormatError(
+            f"{tree.locate(node)}: chunks named with {separator!r} between numbers expected, found {found!r}: mend "
+            "dimension_separator in .zarray"
+        )
+
+
+_FLAT_CHUNK = re.compile(r"[0-9]+(\.[0-9]+)+")
 
 
 def whole_numbers(

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from em_assets.errors import SourceError, SourceMissingError, SourceUnreachableError
+from em_assets.errors import SourceError, SourceMissingError, SourceUnreachableError, innermost_words
 from em_assets.sources import web
 from em_assets.sources.globs import Wanted
 from em_assets.sources.origins import GOOGLE_STORAGE, Location
@@ -173,7 +173,7 @@ def _region(bucket: str) -> str:
     try:
         answer = requests.head(url, timeout=(PATIENCE.connect_s, PATIENCE.read_s), allow_redirects=False)
     except requests.RequestException as error:
-        raise SourceUnreachableError(f"s3://{bucket}: no answer, {LATER} ({error})") from None
+        raise SourceUnreachableError(f"s3://{bucket}: no answer, {LATER} ({innermost_words(error)})") from None
     return answer.headers.get("x-amz-bucket-region", DEFAULT_REGION)
 
 

@@ -26,6 +26,9 @@ MOST_HEAD_BYTES = 1 << 16
 HEAD_AT_ONCE_BYTES = 4096
 """What comes of a body with its head is copied."""
 
+MOST_WHOLE_BYTES = 8 << 20
+"""A longer body is not held in memory; of this as much is taken as comes."""
+
 GATHER_S = 0.5
 """Bytes are passed on once a block is full, the answer ends, or so much time has gone: a trickle is seen as one."""
 
@@ -87,6 +90,8 @@ class Connection:
     ----------
     socket
         To look behind the end of an answer; None while there is no connection.
+    n_ahead
+        Questions that have been sent ahead, and whose answers are still to be read.
     """
 
     def __init__(self, url: str, verify: ssl.SSLContext) -> None:
@@ -109,6 +114,7 @@ class Connection:
         self._waits_s = 0.0  # the system's limit of a wait, as it is set
         self._is_last = False  # the server closes behind this answer
         self._is_head_behind = False  # a HEAD has been sent behind it
+        self.n_ahead = 0
         self._patience = PATIENCE
         self.socket: socket.socket | None = None
 
@@ -133,10 +139,7 @@ class Connection:
         UnusualError
             See above.
         """
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        rest = f" {_target(url)} HTTP/1.1\r\n{self._common}"
-        again = f"HEAD{rest}\r\n" if is_looked_at_again else ""
-        request = f"{method}{rest}{lines}\r\n{again}".encode("latin-1")
+        request = self._request(method, url, headers, is_looked_at_again=is_looked_at_again)
         self._make_ready()
         is_kept = self.socket is not None
         try:
@@ -151,18 +154,60 @@ class Connection:
         self._is_head_behind = is_looked_at_again and not self._is_last
         return head
 
+    def ask_ahead(self, url: str, headers: Mapping[str, str]) -> bool:
+        """Send a GET, and a HEAD behind it, before the answers to others have been read; `answered` gives its head.
+
+        False, and nothing is sent, where there is no connection, or the server closes it.
+        """
+        if self.socket is None or self._is_last:
+            return False
+        try:
+            self.socket.sendall(self._request("GET", url, headers, is_looked_at_again=True))
+        except OSError:
+            self.close()
+            return False
+        self.n_ahead += 1
+        return True
+
+    def answered(self, url: str, patience: Patience) -> Head | None:
+        """The head of the answer to the oldest question that was sent ahead; None where the connection has ended first.
+
+        Raises
+        ------
+        NoAnswerError, GarbledError, UnusualError
+            As `ask`.
+        """
+        if not self.n_ahead or self._is_last or self._left:
+            self.close()
+            return None
+        self.n_ahead -= 1
+        got = self._to_front()
+        try:
+            head, self._begin = self._read_head(url, self._block, got, patience.wait_s(patience.read_s))
+        except TimeoutError as error:
+            self.close()
+            self._fail(url, error)
+        except (NoAnswerError, OSError):
+            self.close()
+            return None
+        self._end = self._came
+        self._patience = patience
+        self._left = _length(head)
+        self._is_head_behind = not self._is_last
+        return head
+
     def heads(self, urls: Sequence[str], patience: Patience) -> list[Head]:
         """Ask for the heads of some files at once; as many as were answered, in their order.
 
         They are fewer where the server ends the connection, or anything else comes: the others are then to be asked
         for anew.
         """
-        requests = [f"HEAD {_target(url)} HTTP/1.1\r\n{self._common}\r\n" for url in urls]
+        requests = [self._request("HEAD", url, {}) for url in urls]
         found: list[Head] = []
         got = 0
         self._make_ready()
         try:
-            self._send("".join(requests).encode("latin-1"), patience)
+            self._send(b"".join(requests), patience)
             while len(found) < len(urls) and not self._is_last:
                 head, begin = self._read_head(urls[len(found)], self._block, got, patience.wait_s(patience.read_s))
                 got = self._came - begin
@@ -175,7 +220,7 @@ class Connection:
         return found
 
     def whole(self, seconds: float) -> memoryview:
-        """A body of a block at most; less of it where it broke off or took longer than that.
+        """A body of `MOST_WHOLE_BYTES` at most; less of it where it broke off or took longer than that.
 
         The memory is `direct.aligned`, and holds until the next body.
         """
@@ -205,11 +250,12 @@ class Connection:
         if not self._is_head_behind:
             return None
         self._is_head_behind = False
-        got = self._end - self._begin
-        self._block[:got] = self._block[self._begin : self._end]
-        head, begin = self._read_head(url, self._block, got, read_s)
-        self._is_last |= begin != self._came  # a HEAD has no body: with what this is nobody knows where one is
-        self._begin = self._end = 0
+        head, begin = self._read_head(url, self._block, self._to_front(), read_s)
+        if self.n_ahead:
+            self._begin, self._end = begin, self._came
+        else:  # a HEAD has no body: with what this is nobody knows where one is
+            self._is_last |= begin != self._came
+            self._begin = self._end = 0
         return head
 
     def receive(self, url: str, into: memoryview) -> int:
@@ -245,7 +291,7 @@ class Connection:
         SourceUnreachableError
             As `receive`.
         """
-        while count := self.receive(url, self.block):
+        while count := self.receive(url, self.block[:BLOCK_BYTES]):
             yield self._body[:count]
 
     @property
@@ -257,7 +303,7 @@ class Connection:
 
     def close(self) -> None:
         """End the connection; the next request opens another."""
-        self._begin = self._end = self._left = 0
+        self._begin = self._end = self._left = self.n_ahead = 0
         self._is_last = self._is_head_behind = False
         self._broke_off = None
         if self.socket is not None:
@@ -276,8 +322,20 @@ class Connection:
 
     def _make_ready(self) -> None:
         """Close a connection with an answer on it that nobody wanted whole, or behind which the server closes."""
-        if self._left or self._begin != self._end or self._is_last or self._is_head_behind:
+        if self._left or self._begin != self._end or self._is_last or self._is_head_behind or self.n_ahead:
             self.close()
+
+    def _request(self, method: str, url: str, headers: Mapping[str, str], *, is_looked_at_again: bool = False) -> bytes:
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        rest = f" {_target(url)} HTTP/1.1\r\n{self._common}"
+        again = f"HEAD{rest}\r\n" if is_looked_at_again else ""
+        return f"{method}{rest}{lines}\r\n{again}".encode("latin-1")
+
+    def _to_front(self) -> int:
+        """Move what has come and is not read yet to the block's front; how much it is."""
+        got = self._end - self._begin
+        self._block[:got] = self._block[self._begin : self._end]
+        return got
 
     def _send(self, request: bytes, patience: Patience) -> None:
         if self.socket is None:
@@ -327,9 +385,9 @@ class Connection:
 
     @property
     def block(self) -> memoryview:
-        """Memory for a body, or a piece of one; made when the first comes."""
+        """Memory for a whole body; made when the first comes."""
         if not self._body:
-            self._body = aligned(BLOCK_BYTES)
+            self._body = aligned(MOST_WHOLE_BYTES)
         return self._body
 
     def _given(self, into: memoryview) -> int:

@@ -11,12 +11,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain, islice, repeat
+from threading import get_ident
 from urllib.parse import unquote, urlsplit
 
 from em_assets.errors import SourceError, SourceMissingError, SourceUnreachableError
 from em_assets.sources.globs import Wanted
 from em_assets.sources.origins import Location
 from em_assets.sources.paths import refuse_circle
+from em_assets.sources.sessions import others_kept
 from em_assets.sources.wire import BLOCK_BYTES, ELSEWHERE, LATER, Body, Entry, Patience, Resume, in_time, modified
 
 MOST_FOLDERS = 100_000
@@ -145,6 +147,35 @@ class _FTP(ftplib.FTP):
         super().__init__(timeout=patience.wait_s(patience.connect_s))
         self._patience = patience
         self._data: socket.socket | None = None
+        self._is_sending = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it is open, and nothing is to come on it."""
+        return self.sock is not None and not self._is_sending
+
+    def wait_for(self, patience: Patience) -> None:
+        """Let replies take as long as this allows."""
+        self._patience = patience
+        self.timeout = patience.wait_s(patience.read_s)
+        if self.sock is not None:
+            self.sock.settimeout(self.timeout)
+
+    def goes_on(self, patience: Patience) -> bool:
+        """Whether a session that was kept is still one; else it is closed."""
+        self.wait_for(patience)
+        try:
+            self.voidcmd("TYPE I")
+        except ftplib.all_errors:
+            self.close()
+            return False
+        return True
+
+    def voidresp(self) -> str:
+        """The reply behind a transfer, or to a command."""
+        reply = super().voidresp()
+        self._is_sending = False
+        return reply
 
     def getresp(self) -> str:
         """The next reply."""
@@ -153,6 +184,7 @@ class _FTP(ftplib.FTP):
 
     def ntransfercmd(self, cmd: str, rest: int | str | None = None) -> tuple[socket.socket, int | None]:
         """Remember the connection of a listing or a file."""
+        self._is_sending = True
         self._data, size_bytes = super().ntransfercmd(cmd, rest)
         return self._data, size_bytes
 
@@ -195,21 +227,28 @@ class _FTP(ftplib.FTP):
 def _connected(location: Location, patience: Patience) -> Iterator[tuple[_FTP, str]]:
     """Give a session and the decoded path; what ftplib raises becomes one of our errors."""
     parts = urlsplit(location.url)
-    ftp = _FTP(patience)
+    kept, key = others_kept(), (get_ident(), f"ftp:{parts.netloc}")
+    ftp = kept.pop(key, None) if kept is not None else None
+    if not isinstance(ftp, _FTP) or not ftp.goes_on(patience):
+        ftp = _FTP(patience)
     try:
         with _named_errors(location.url):
-            ftp.connect(parts.hostname or "", parts.port or ftplib.FTP_PORT)
-            ftp.login()
-            ftp.voidcmd("TYPE I")
-            ftp.timeout = patience.wait_s(patience.read_s)
-            if ftp.sock is not None:
-                ftp.sock.settimeout(ftp.timeout)
+            if ftp.sock is None:
+                ftp.connect(parts.hostname or "", parts.port or ftplib.FTP_PORT)
+                ftp.login()
+                ftp.voidcmd("TYPE I")
+                ftp.wait_for(patience)
             yield ftp, unquote(parts.path)
+        if ftp.is_idle and kept is not None:
+            kept[key] = ftp
+            return
         with suppress(*ftplib.all_errors):  # a politeness: what was asked for has arrived
             if ftp.sock is not None:
                 ftp.quit()
-    finally:
+    except BaseException:
         ftp.close()
+        raise
+    ftp.close()
 
 
 @contextmanager

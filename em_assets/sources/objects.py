@@ -9,11 +9,13 @@ first file that makes anybody wait leaves all the others too: what waits for eac
 import functools
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Lock
@@ -24,7 +26,7 @@ from em_assets.model import RemoteFile
 from em_assets.sources import unnamed
 from em_assets.sources.answers import Answer, asking, resume_with, validators_of
 from em_assets.sources.checksums import algorithm_of, declared, new_digest
-from em_assets.sources.connection import Connection, GarbledError, Head, UnusualError
+from em_assets.sources.connection import MOST_WHOLE_BYTES, Connection, GarbledError, Head, UnusualError
 from em_assets.sources.hosts import Host
 from em_assets.sources.origins import Location, Origin
 from em_assets.sources.partial import Partial, partial_path, unwritable
@@ -32,15 +34,24 @@ from em_assets.sources.protocols import ask_ranged
 from em_assets.sources.sessions import check_status, connection_for
 from em_assets.sources.transfer import Demand, Fetched, sums_of, why_no_data
 from em_assets.sources.web import NO_HEAD
-from em_assets.sources.wire import BLOCK_BYTES, SHARE_OF_PATIENCE, Body, Patience, agree
+from em_assets.sources.wire import SHARE_OF_PATIENCE, Body, Patience, agree
 from em_assets.volumes import direct
 from em_assets.volumes.pages import HEAD_BYTES
 
-SMALL_BYTES = BLOCK_BYTES - (1 << 17)
-"""A body that fits into a connection's block, with its head and the next one's."""
-
 AT_A_TIME = 32
 """Files on one connection before another process may have it."""
+
+LONGEST_TURN_S = 2.0
+"""After which no more files are asked for, however few there were."""
+
+UNDER_WAY = 32
+"""Files that are asked for at a time, over all connections: as many as an object store gets connections.
+
+Where a server gets fewer of these, each has several questions on it, and nobody waits for the way there and back.
+"""
+
+MOST_IN_VAIN = 3
+"""Connections in a row that end with questions on them; then each waits for the answer to the one before."""
 
 TOLD_EVERY_S = 0.05
 """Between the files of one connection that came and the word that they have: each word wakes whoever listens."""
@@ -74,11 +85,14 @@ class Objects:
     _waited_s: float = 0.0  # in vain, since the last file that came
     _n_worth_another: int = 0  # files that came mostly of waiting
     _folders: set[str] = field(default_factory=set)  # that are there
+    _most_ahead: int = 0  # files that are asked for on a connection before the one that is read
+    _n_in_vain: int = 0  # connections in a row that ended with questions on them
     _is_unnamed: bool = True  # a file that is not at its final name yet, as far as the system has such files
 
     def __post_init__(self) -> None:
         waits = {name: SHARE_OF_PATIENCE * getattr(self.patience, name) for name in ("connect_s", "read_s", "stall_s")}
         self.patience = replace(self.patience, **waits)
+        self._most_ahead = max(UNDER_WAY // self.host.limit, 1) - 1
         is_ended = self.host.is_ended
         self.host = replace(self.host, is_ended=lambda: self._ended.is_set() or is_ended())
 
@@ -94,11 +108,11 @@ class Objects:
         lock = Lock()
 
         def work() -> None:
+            next_wish = functools.partial(self._next, pending, lock)
             try:
-                wish = self._next(pending, lock)
-                while wish is not None:
+                while (wish := next_wish()) is not None:
                     with self.host.line(), self._connection_to(wish) as connection:
-                        wish = self._turn(wish, connection, functools.partial(self._next, pending, lock), done.put)
+                        self._turn(wish, connection, next_wish, done.put)
             except BaseException as error:  # noqa: BLE001 - raised again, by `fetch`
                 done.put(error)
             done.put(None)
@@ -140,29 +154,42 @@ class Objects:
 
     def _turn(
         self,
-        wish: Wish | None,
+        wish: Wish,
         connection: Connection | None,
         next_wish: Callable[[], Wish | None],
         tell: Callable[[list[tuple[Wish, Fetched]]], None],
-    ) -> Wish | None:
-        """Fetch some files; the one that is next. Of those that have come is told now and then."""
+    ) -> None:
+        """Fetch some files on one connection. Of those that have come is told now and then."""
         found: list[tuple[Wish, Fetched]] = []
-        told_at = time.monotonic()
+        began_at = told_at = time.monotonic()
+        others = islice(iter(next_wish, None), AT_A_TIME - 1)
+        queue = deque([wish])
         try:
-            for _ in range(AT_A_TIME):
-                if wish is None:
-                    break
+            while queue and not self.host.is_ended():
+                if connection:
+                    self._ask_ahead(queue, connection)
+                wish = queue.popleft()
                 fetched = self._one(wish, connection)
                 if fetched is not None:
                     found.append((wish, fetched))
-                if found and time.monotonic() - told_at > TOLD_EVERY_S:
+                now = time.monotonic()
+                if found and now - told_at > TOLD_EVERY_S:
                     tell(found)
-                    found, told_at = [], time.monotonic()
-                wish = next_wish()
+                    found, told_at = [], now
+                if now - began_at < LONGEST_TURN_S:
+                    queue += islice(others, max(self._most_ahead + 1 - len(queue), 0))
         finally:
             if found:
                 tell(found)
-        return wish
+            self.left += queue
+
+    def _ask_ahead(self, queue: Sequence[Wish], connection: Connection) -> None:
+        """Ask for files before the answers to others have been read, where a HEAD behind each tells where it ends."""
+        if self._most_ahead and self._is_looked_at_again:
+            for wish in islice(queue, connection.n_ahead, None):
+                location = self._location(wish)
+                if location is None or not connection.ask_ahead(location.url, asking(location.url, None)):
+                    return
 
     def _one(self, wish: Wish, connection: Connection | None) -> Fetched | None:
         """The file at its final name; None where it is left to others."""
@@ -191,13 +218,7 @@ class Objects:
     def _received(self, wish: Wish, url: str, connection: Connection) -> Fetched | None:
         patience = self.patience
         began_at = time.monotonic()
-        head = connection.ask(
-            "GET",
-            url,
-            asking(url, None),
-            patience,
-            is_looked_at_again=self._is_looked_at_again,
-        )
+        head = self._head(url, connection)
         validators = validators_of(head)
         if not _is_as_listed(head, validators, wish.remote):
             connection.close()
@@ -221,6 +242,21 @@ class Objects:
         is_waited_for = came_at - began_at > WORTH_ANOTHER * (time.monotonic() - began_at)
         self._n_worth_another = max(self._n_worth_another + (1 if is_waited_for else -1), 0)
         return Fetched(digests["sha256"], len(body))
+
+    def _head(self, url: str, connection: Connection) -> Head:
+        """The head of the file's answer, which may have been asked for before."""
+        if connection.n_ahead:
+            head = None
+            try:
+                head = connection.answered(url, self.patience)
+            finally:
+                self._n_in_vain = 0 if head else self._n_in_vain + 1
+                if self._n_in_vain > MOST_IN_VAIN:
+                    self._most_ahead = 0
+            if head:
+                return head
+        is_looked_at_again = self._is_looked_at_again
+        return connection.ask("GET", url, asking(url, None), self.patience, is_looked_at_again=is_looked_at_again)
 
     def _looked_at_again(self, connection: Connection, url: str, *, is_needed: bool) -> tuple[str, ...] | None:
         """The validators behind the last byte; None where nobody needs them.
@@ -265,7 +301,7 @@ class Objects:
 
 def is_small(remote: RemoteFile) -> bool:
     """Whether a file is for this way."""
-    return remote.size_bytes is not None and remote.size_bytes <= SMALL_BYTES
+    return remote.size_bytes is not None and remote.size_bytes <= MOST_WHOLE_BYTES
 
 
 def _digest(algorithm: str, body: memoryview) -> str:

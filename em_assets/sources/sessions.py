@@ -5,16 +5,17 @@ requests, not fsspec or obstore: a download that cannot lie needs every header a
 """
 
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from http.cookiejar import DefaultCookiePolicy
+from itertools import chain
 from threading import get_ident
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
-from em_assets.errors import SourceError, SourceMissingError, SourceUnreachableError
+from em_assets.errors import SourceError, SourceMissingError, SourceUnreachableError, innermost_words
 from em_assets.sources.answers import Answer, retry_after_s
 from em_assets.sources.connection import Connection, verification
 from em_assets.sources.origins import THIS_MACHINE
@@ -28,19 +29,26 @@ PASSING_STATUS = (202, 408, 425, 429)
 """202 comes while a file is brought from a tape, with words in its place."""
 
 
+class Closing(Protocol):
+    """What can be closed."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
 class _Kept:
     """What is kept open for a context: for each thread and host its own."""
 
     def __init__(self) -> None:
         self.sessions: dict[tuple[int, str], requests.Session] = {}
         self.connections: dict[tuple[int, str], Connection] = {}
+        self.others: dict[tuple[int, str], Closing] = {}
 
     def close(self) -> None:
         """Close everything."""
-        for session in self.sessions.values():
-            session.close()
-        for connection in self.connections.values():
-            connection.close()
+        each: Iterable[Closing] = chain(self.sessions.values(), self.connections.values(), self.others.values())
+        for closing in each:
+            closing.close()
 
 
 _KEPT: ContextVar[_Kept | None] = ContextVar("_KEPT", default=None)
@@ -96,6 +104,12 @@ def connection_for(url: str) -> Iterator[Connection | None]:
             connection.close()
 
 
+def others_kept() -> dict[tuple[int, str], Closing] | None:
+    """What other protocols keep open in this context, by thread and server, until it ends; None where nothing is."""
+    kept = _KEPT.get()
+    return kept.others if kept else None
+
+
 @lru_cache(maxsize=256)
 def _verification(scheme: str, netloc: str) -> ssl.SSLContext | None:
     """How a server is verified, by what the environment says of authorities; None where it says to use a proxy."""
@@ -146,7 +160,7 @@ def asked(
     except sent_astray as error:
         raise SourceError(f"{url}: {error}") from None  # its text may hold the signature that a redirect brought
     except requests.RequestException as error:
-        raise SourceUnreachableError(f"{url}: no answer, {LATER} ({error})") from None
+        raise SourceUnreachableError(f"{url}: no answer, {LATER} ({_what_broke(error, url)})") from None
     with response:
         if response.status_code not in accept:
             check_status(response, url)
@@ -168,6 +182,13 @@ def _answer(
         if "RemoteDisconnected" not in str(error):
             raise
         return ask()
+
+
+def _what_broke(error: "requests.RequestException", url: str) -> str:
+    """The words of an error, and the address that was asked for in the end where a redirect led to another host."""
+    words, request = innermost_words(error), error.request
+    last = str(request.url) if request and request.url else url
+    return words if urlsplit(last).netloc == urlsplit(url).netloc else f"redirected to {last}: {words}"
 
 
 def check_status(answer: Answer, url: str) -> None:

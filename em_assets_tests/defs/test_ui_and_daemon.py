@@ -56,6 +56,15 @@ def test_a_click_on_materialize_builds_one_dataset(dagster: Dagster, browser_pag
     assert (dagster.home.store / "volumes/epfl_hippocampus/em/latest/zarr.json").exists()
 
 
+def test_what_a_command_fetched_stands_among_the_runs_of_its_job(dagster: Dagster) -> None:
+    """Dagster looks there for runs of its code location, which a run in a process of one's own does not name itself."""
+    job = '{pipelineName: "build_dataset", repositoryName: "__repository__", '
+    job += 'repositoryLocationName: "em_assets.definitions"}'
+    found = dagster.ask(f"{{pipelineOrError(params: {job}) {{... on Pipeline {{runs {{tags {{key value}}}}}}}}}}")
+    partitions = [tag["value"] for run in found["pipelineOrError"]["runs"] for tag in run["tags"]]
+    assert "jrc_mus_nacc_2" in partitions
+
+
 def test_the_daemon_follows_a_change_and_its_reversal_and_nothing_else(dagster: Dagster) -> None:
     """Two datasets are held; one source changes, changes back, then rests."""
     if not read_manifest(dagster.home.store / "raw" / "epfl_hippocampus"):  # where nobody clicked

@@ -37,6 +37,7 @@ HOLD: list[tuple[str, str, Any]] = [
     (MILLED, "number of slices", 1065), (MILLED, "# slices", 1065), (MILLED, "slice count", 1065),
     (MILLED, "SizeX", 2048), (MILLED, "image width (px)", 2048), (MILLED, "rows", 1536),
     (MILLED, "number of voxels", 1065 * 1536 * 2048), (MILLED, "total voxels", "3.35 gigavoxels"),
+    (MILLED, "total voxels", "3.35 billion"), (MILLED, "total voxels", "3350154 kvox"),
     (MILLED, "bit depth", 8), (MILLED, "Data Type", "8-bit unsigned"), (MILLED, "pixel type", "uint8"),
     (MILLED, "imaging technique", "Focused Ion Beam Scanning Electron Microscopy (FIB-SEM)"),
     (MILLED, "species", "mouse"), (MILLED, "Organism / species", "Mus musculus (mouse)"),
@@ -45,6 +46,7 @@ HOLD: list[tuple[str, str, Any]] = [
     (PYRAMID, "number of scales", 9), (PYRAMID, "no. of files", 17285), (PYRAMID, "chunk size", "64x64x64"),
     (PYRAMID, "compression", "zstd"), (PYRAMID, "format", "OME-Zarr"), (CELL, "License type", "CC-BY 4.0"),
     (CELL, "cell line", "U2OS"), (FLY, "image type", "EM"),
+    ("cremi_a", "format", "HDF"), ("cremi_a", "format", ".h5"), ("jrc_hela_2", "format", "N5"),
 ]  # fmt: skip
 
 FAIL: list[tuple[str, str, Any, str]] = [
@@ -64,6 +66,15 @@ FAIL: list[tuple[str, str, Any, str]] = [
     (PYRAMID, "codec", "blosc", "another codec"),
     (FLY, "image type", "segmentation", "a segmentation taken for the images"),
     (FLY, "format", "N5", "another format"),
+]
+
+
+UNKNOWN: list[tuple[str, str, Any, str]] = [
+    (BLOCK_FACE, "voxel size", "8 nm (xy), 45-55 nm (z)", "no number"),
+    (BLOCK_FACE, "voxel size", "8 nm (xy), 50 ± 5 nm (z)", "no number"),
+    (BLOCK_FACE, "voxel size", "0.008 µm (xy), 50 nm (z)", "no number"),
+    (BLOCK_FACE, "section thickness", "45 nm to 55 nm", "no number"),
+    (MILLED, "total voxels", "3.35G", "no unit that voxels have"),
 ]
 
 
@@ -96,3 +107,12 @@ def test_what_is_wrong_fails_in_other_words(
 ) -> None:
     row = judged(registry, dataset, field, value)
     assert (row["verdict"], cause in str(row["cause"])) == ("fails", True), row
+
+
+@pytest.mark.parametrize(("dataset", "field", "value", "cause"), UNKNOWN, ids=str)
+def test_what_cannot_be_read_as_one_number_accuses_nobody(
+    dataset: str, field: str, value: Any, cause: str, registry: dict[str, Dataset]
+) -> None:
+    """Of a range its last number was taken, of `50 ± 5 nm` the 5, and of two units the last for both."""
+    row = judged(registry, dataset, field, value)
+    assert (row["verdict"], cause in str(row["cause"])) == ("unknown", True), row

@@ -27,6 +27,10 @@ def broken(claimed: dict[str, Any] | None = None, **record: Any) -> list[str]:
         ({"voxel_size_zyx_nm": (20, 20, 20)}, {"voxel_size_x_nm": [20.0, 50.0]},
          "no pixels per micrometre for a length"),
         ({"voxel_size_zyx_nm": (8, 8, 8)}, {"voxel_size_z_nm": [8.0, 50.0]}, "z is not copied from xy"),
+        ({"voxel_size_zyx_nm": (8, 8, 30)}, {}, "x is not the step between slices"),
+        ({"voxel_size_zyx_nm": (30, 8, 8)}, {}, None),
+        ({"voxel_size_zyx_nm": (8, 30, 8)}, {}, None),
+        ({"voxel_size_zyx_nm": (4, 4, 5.24)}, {}, None),
         (
             {"voxel_size_zyx_nm": (4, 4, 4), "shape_zyx": (10, 10, 10), "extent_zyx_nm": (40, 40, 80)},
             {},

@@ -6,6 +6,7 @@ import pytest
 
 from em_assets.evidence.fields import FIELDS
 from em_assets.evidence.findings import why_unread
+from em_assets.evidence.quantities import triple
 from em_assets.model import Claim
 
 
@@ -61,6 +62,23 @@ def test_a_value_is_read_as_people_write_it(field: str, value: Any, unit: str | 
     found = FIELDS[field].read(a_claim(field, value, unit))
     assert found == pytest.approx(expected) if isinstance(expected, float | list) else found == expected
     assert why_unread(a_claim(field, value, unit)) is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ["30 nm", "0.008 µm", "0.008 µm"],
+        {"x": "8 nm", "y": "8 nm", "z": "0.03 µm"},
+        "0.008 µm (xy), 30 nm (z)",
+        "8 nm (xy), 25-35 nm (z)",
+        "8 nm (xy), 25 \u2013 35 nm (z)",
+        "x: 8 nm, y: 8 nm, z: 30 ± 5 nm",
+        "8 × 8 × 25 nm to 35 nm",
+    ],
+    ids=str,
+)
+def test_of_ranges_and_of_two_units_no_number_is_taken(value: Any) -> None:
+    assert triple(value) is None
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """HDF5: CREMI's layout, attributes of every kind, and nothing that leaves the file, loops or breaks off."""
 
 import gzip
+import json
 import os
 from pathlib import Path
 
@@ -298,7 +299,42 @@ def test_a_file_without_volumes_lists_what_is_in_it(path: Path) -> None:
     with h5py.File(path, "a") as file:
         del file["raw"]
         file.create_dataset("table", data=np.zeros((10, 3)))
-    with pytest.raises(FormatError, match=r"a 3-D dataset of numbers expected, found table \[10, 3\]"):
+    with pytest.raises(FormatError, match=r"a 3-D dataset of numbers \(z, y, x\) expected, found table \[10, 3\]"):
+        open_path(path)
+
+
+def axistags(keys: str) -> str:
+    return json.dumps({"axes": [{"key": key, "typeFlags": 2, "resolution": 0, "description": ""} for key in keys]})
+
+
+@pytest.mark.parametrize(("keys", "is_volume"), [("zyx", True), ("ZYX", True), ("xyz", False), ("tyx", False)])
+def test_a_dataset_that_names_its_axes_is_believed(path: Path, keys: str, is_volume: bool) -> None:
+    """Ilastik writes `axistags`, others HDF5's own labels: x, y, z or times are no z, y, x by position."""
+    with h5py.File(path, "a") as file:
+        file["labelled"] = file["raw"][...]
+        file["raw"].attrs["axistags"] = axistags(keys)
+        for axis, key in enumerate(keys):
+            file["labelled"].dims[axis].label = key
+    if is_volume:
+        assert [volume.name for volume in open_path(path)] == ["labelled", "raw"]
+    else:
+        with pytest.raises(FormatError, match=rf"labelled \[6, 40, 48\] \({', '.join(keys)}\), raw"):
+            open_path(path)
+        assert not FORMATS["hdf5"].witnesses(list(read_tags(path)))
+
+
+def test_names_of_axes_that_are_none_are_passed_over(path: Path) -> None:
+    for odd in ("", "zyx", '{"axes": 3}', axistags("zyxc"), 7):
+        with h5py.File(path, "a") as file:
+            file["raw"].attrs["axistags"] = odd
+        assert len(open_path(path)) == 1
+
+
+def test_an_imaris_file_is_refused_by_name(path: Path) -> None:
+    """Its arrays are filled up to whole chunks, so their shape is not the image's."""
+    with h5py.File(path, "a") as file:
+        file.attrs["ImarisDataSet"] = np.array([b"I", b"m"])
+    with pytest.raises(UnsupportedDataError, match="an Imaris file"):
         open_path(path)
 
 

@@ -145,6 +145,24 @@ def test_imod_says_whether_its_bytes_have_a_sign(tmp_path: Path, flags: int, dty
     assert header(path)["imod_flags"] == flags
 
 
+@pytest.mark.parametrize(
+    ("version", "least", "greatest", "dtype"),
+    [(0, 0, 255, "uint8"), (0, 0, 127, "int8"), (0, -3, 200, "int8"), (20140, 0, 255, "int8"), (0, 0, -1, "int8")],
+    ids=["old and beyond", "old and within", "contradicts itself", "says MRC2014", "no statistics"],
+)
+def test_statistics_of_an_old_header_say_whether_its_bytes_have_a_sign(
+    tmp_path: Path, version: int, least: float, greatest: float, dtype: str
+) -> None:
+    """Programs before 2014 wrote unsigned bytes in mode 0: read with a sign, the bright half would turn black."""
+    path = patched(
+        written(tmp_path / "a.mrc", noise((3, 4, 5), "int8")),
+        nversion=(108, "i", version),
+        dmin=(76, "f", least),
+        dmax=(80, "f", greatest),
+    )
+    assert mrc.open_volumes([path])[0].dtype == np.dtype(dtype)
+
+
 def test_a_stack_of_images_has_no_z_step(tmp_path: Path) -> None:
     path = patched(written(tmp_path / "a.mrc", noise((3, 4, 5))), ispg=(88, "i", 0), mz=(36, "i", 1))
     assert mrc.open_volumes([path])[0].voxel_size_zyx_nm == (None, pytest.approx(1.348), pytest.approx(1.348))
@@ -156,6 +174,7 @@ def test_a_stack_of_volumes_is_several(tmp_path: Path) -> None:
     first, second = mrc.open_volumes([path])
     assert (first.name, second.name) == ("a_v0", "a_v1")
     assert np.array_equal(second.read((0, 0, 0), (3, 4, 5)), array[3:])
+    assert {w.field: w.value for w in mrc.witnesses(mrc.read_tags(path))}["shape_zyx"] == [3, 4, 5]
 
 
 def test_labels_and_fields_become_tags_and_witnesses(tmp_path: Path) -> None:

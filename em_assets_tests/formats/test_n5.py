@@ -92,8 +92,9 @@ def test_witnesses_name_the_place_of_every_number(seeds: Path) -> None:
         ({}, {"resolution": [4, 4, 40], "units": ["nm", "nm", "nm"]}, (40.0, 4.0, 4.0)),
         ({}, {"resolution": [0.01, 0.01, 0.025], "multiScale": True}, (None, None, None)),
         ({}, {"pixelResolution": {"dimensions": [4, 4, 40]}}, (None, None, None)),
+        ({"transform": {**OPENORGANELLE, "axes": ["z", "x", "y"]}}, {}, (None, None, None)),
     ],
-    ids=["transform", "multiscales", "scales", "own pixelResolution", "neuroglancer", "bdv", "no unit"],
+    ids=["transform", "multiscales", "scales", "own pixelResolution", "neuroglancer", "bdv", "no unit", "odd order"],
 )
 def test_voxel_sizes_are_read_as_each_program_writes_them(
     group: Path, own: dict[str, Any], of_group: dict[str, Any], expected: tuple[float | None, ...]

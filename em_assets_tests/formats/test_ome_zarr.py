@@ -5,7 +5,7 @@ import shutil
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -189,6 +189,23 @@ def test_scale_and_translation_of_the_image_come_after_those_of_the_level(tmp_pa
     assert volume.levels[0].offset_zyx_nm == (12_000.0, 0.0, 0.0)
 
 
+def test_steps_of_one_level_are_taken_one_after_the_other(tmp_path: Path) -> None:
+    """The specification has one scale, then one translation; who writes more or otherwise means them in this order."""
+    steps = [
+        {"type": "translation", "translation": [1, 0, 0]},
+        {"type": "scale", "scale": [2, 2, 2]},
+        {"type": "translation", "translation": [5, 0, 0]},
+        {"type": "scale", "scale": [15, 4, 4]},
+    ]
+    entry = {"path": "0", "coordinateTransformations": steps}
+    tree = write_image(tmp_path / "a.zarr", {"0": ramp(2, 3, 4)}, {"axes": axes("zyx"), "datasets": [entry]})
+    (volume,) = ome_zarr.open_volumes([str(tree)])
+    assert volume.voxel_size_zyx_nm == (30.0, 8.0, 8.0)
+    assert volume.levels[0].offset_zyx_nm == (105.0, 0.0, 0.0)
+    z = next(w for w in ome_zarr.witnesses(ome_zarr.read_tags(str(tree))) if w.field == "voxel_size_z_nm")
+    assert z.locator.count(".scale") == 2
+
+
 def test_a_scale_without_a_unit_is_an_unknown_voxel_size(tmp_path: Path) -> None:
     multiscale = {"axes": axes("zyx", None), "datasets": [dataset("s0", [14.08, 14.08, 14.08])]}
     tree = write_image(tmp_path / "a.zarr", {"s0": ramp(2, 3, 4)}, multiscale)
@@ -308,7 +325,18 @@ DAMAGE: dict[str, tuple[str, Callable[[Any], Any], type[FormatError], str]] = {
     "structured": ("s0/.zarray", lambda d: d.update(dtype=[["r", "|u1"]]), UnsupportedDataError, "real number"),
     "no dtype": ("s0/.zarray", lambda d: d.update(dtype="nonsense"), FormatError, "dtype"),
     "filters": ("s0/.zarray", lambda d: d.update(filters=[{"id": "delta"}]), UnsupportedDataError, "filters"),
-    "unknown codec": ("s0/.zarray", lambda d: d.update(compressor={"id": "lzma"}), FormatError, "lzma"),
+    "unknown codec": (
+        "s0/.zarray",
+        lambda d: d.update(compressor={"id": "lzma"}),
+        UnsupportedDataError,
+        "pack it anew.*lzma",
+    ),
+    "coarsest first": (
+        ".zattrs",
+        lambda d: d["multiscales"][0]["datasets"].reverse(),
+        FormatError,
+        "from the finest to the coarsest",
+    ),
     "other dtype below": ("s1/.zarray", lambda d: d.update(dtype="<i2"), FormatError, "level s1"),
     "unknown version": (".zattrs", lambda d: d["multiscales"][0].update(version="0.6"), UnsupportedDataError, "0.6"),
     "no levels": (".zattrs", lambda d: d["multiscales"][0].update(datasets=[]), FormatError, "at least one level"),
@@ -344,6 +372,24 @@ def test_a_level_without_an_array_and_a_group_without_arrays_are_refused(image: 
     zarr.create_group(tmp_path / "empty.zarr")
     with pytest.raises(FormatError, match="a zarr group that holds arrays expected"):
         ome_zarr.open_volumes([str(tmp_path / "empty.zarr")])
+
+
+@pytest.mark.parametrize(("written", "said"), [("/", None), (".", "/")], ids=["nested", "flat"])
+def test_chunks_that_are_named_otherwise_than_the_metadata_says_are_no_zeros(
+    tmp_path: Path, written: Literal[".", "/"], said: str | None
+) -> None:
+    """Folders of zarr-python before 2.8 say nothing of their nesting: every chunk would be absent."""
+    key = {"name": "v2", "separator": written}
+    array = zarr.create_array(tmp_path / "a.zarr", data=ramp(3, 4, 5), zarr_format=2, chunk_key_encoding=key)
+    assert array.shape == (3, 4, 5)
+
+    def say(document: dict[str, Any]) -> None:
+        document.pop("dimension_separator", None)
+        document.update({} if said is None else {"dimension_separator": said})
+
+    _edit(tmp_path / "a.zarr" / ".zarray", say)
+    with pytest.raises(FormatError, match="mend dimension_separator"):
+        ome_zarr.open_volumes([str(tmp_path / "a.zarr")])
 
 
 def test_a_cut_chunk_is_an_error_naming_the_level(image: Path) -> None:

@@ -194,6 +194,7 @@ HOSTILE: dict[str, tuple[dict[str, Any], str]] = {
     "channel that is true": (info(num_channels=True), "one channel"),
     "no such type": (info(type="movie"), "type"),
     "no such data type": (info(data_type="complex64"), "data_type"),
+    "data type in capitals": (info(data_type="UINT8"), "data_type uint8, .* expected, found 'UINT8'"),
     "data type that is a list": (info(data_type=["uint8"]), "data_type"),
     "zero block": (
         info(data_type="uint64", encoding="compressed_segmentation", compressed_segmentation_block_size=[0, 0, 0]),

@@ -243,6 +243,34 @@ def test_ome_planes_are_found_in_any_order(tmp_path: Path, axes: str) -> None:
     assert np.array_equal(volumes["h_c2_t1"].read((0, 0, 0), (4, 8, 9)), expected[2, 1])
 
 
+def ome_parts(folder: Path, array: np.ndarray, axis: str, names: list[str]) -> list[str]:
+    """An OME-TIFF of a file a plane, each with the whole description, planes counted along one axis."""
+    sizes = {f"Size{one}": 1 for one in "ZCT"} | {f"Size{axis}": len(names)}
+    data = "".join(
+        f'<TiffData IFD="0" First{axis}="{n}" PlaneCount="1"><UUID FileName="{name}">urn:{n}</UUID></TiffData>'
+        for n, name in enumerate(names)
+    )
+    said = " ".join(f'{key}="{value}"' for key, value in sizes.items())
+    pixels = f'<Pixels DimensionOrder="XYZCT" SizeX="5" SizeY="4" {said}>{data}</Pixels>'
+    xml = f'<OME UUID="urn:%d"><Image>{pixels}</Image></OME>'
+    return sorted(written(folder / name, array[n], description=xml % n, metadata=None) for n, name in enumerate(names))
+
+
+def test_planes_of_several_files_lie_where_ome_says_and_not_where_their_names_do(tmp_path: Path) -> None:
+    """Stage software numbers files as it writes them, not as they lie in z."""
+    array = noise((3, 4, 5))
+    (volume,) = tiff.open_volumes(ome_parts(tmp_path, array, "Z", ["c.ome.tif", "a.ome.tif", "b.ome.tif"]))
+    assert np.array_equal(volume.read((0, 0, 0), volume.shape_zyx), array)
+
+
+@pytest.mark.parametrize("axis", ["C", "T"])
+def test_times_and_channels_of_several_files_are_no_slices(tmp_path: Path, axis: str) -> None:
+    array = noise((3, 4, 5))
+    volumes = tiff.open_volumes(ome_parts(tmp_path, array, axis, ["a.ome.tif", "b.ome.tif", "c.ome.tif"]))
+    assert [volume.name for volume in volumes] == [f"{stem}_{axis.lower()}{n}" for n, stem in enumerate("abc")]
+    assert all(np.array_equal(volume.read((0, 0, 0), (1, 4, 5))[0], array[n]) for n, volume in enumerate(volumes))
+
+
 def test_ome_xml_and_imagej_lines_become_tags(tmp_path: Path) -> None:
     path = written(tmp_path / "a.ome.tif", noise((4, 8, 9)), ome=True, metadata={"axes": "ZYX", "PhysicalSizeX": 4})
     assert by_place(path)["ome", "Image.0.Pixels.0.SizeZ"] == "4"
@@ -303,6 +331,33 @@ def test_a_resolution_counts_where_somebody_measured_it(
 ) -> None:
     path = written(tmp_path / "a.tif", noise((8, 9)), resolution=resolution, resolutionunit=unit, metadata=None)
     assert tiff.open_volumes([path])[0].voxel_size_zyx_nm == size
+
+
+@pytest.mark.parametrize(
+    ("unit", "resolution", "expected"),
+    [
+        ("inch", (72, 72), (None, None, None)),
+        ("cm", (28.3465, 28.3465), (None, None, None)),
+        ("cm", (1_250_000, 1_250_000), (50.0, 8.0, 8.0)),
+        ("mm", (125, 125), (5.0, 8000.0, 8000.0)),
+    ],
+    ids=["a screen's inch", "a screen's cm", "cm of a microscope", "a unit that somebody set"],
+)
+def test_imagej_takes_inch_and_cm_from_screens_as_well(
+    tmp_path: Path, unit: str, resolution: tuple[float, float], expected: tuple[float | None, ...]
+) -> None:
+    """A scan of 72 dots per inch that ImageJ saves again says `unit=inch`: its pixels are not 0.35 mm of tissue."""
+    text = f"ImageJ=1.54f\nimages=3\nslices=3\nunit={unit}\nspacing=5e-6\n"
+    kind = {"inch": 2, "cm": 3, "mm": 1}[unit]
+    path = written(
+        tmp_path / "a.tif",
+        noise((3, 4, 5)),
+        description=text,
+        metadata=None,
+        resolution=resolution,
+        resolutionunit=kind,
+    )
+    assert tiff.open_volumes([path])[0].voxel_size_zyx_nm == pytest.approx(expected)
 
 
 def test_pages_that_differ_are_refused_and_thumbnails_left_out(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from em_assets.errors import UnsupportedDataError
 from em_assets.formats import open_path, tiff
 from em_assets.formats.tiff_makers import maker_sizes
 
@@ -33,6 +34,37 @@ def test_metres_of_a_scan_are_the_voxel_size(tmp_path: Path) -> None:
 )
 def test_damaged_settings_are_no_size_and_no_error(tmp_path: Path, text: str) -> None:
     assert open_path(fei(tmp_path / "a.tif", text))[0].voxel_size_zyx_nm == (None, None, None)
+
+
+SMARTSEM = (
+    "0\r\n0\r\nAP_PIXEL_SIZE\r\nPixel Size = 15.63 nm\r\n"
+    "AP_IMAGE_PIXEL_SIZE\r\nImage Pixel Size = {} \r\nAP_MAG\r\nMag = 14.3 K X\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "size"),
+    [("7.813 nm", 7.813), ("0.5 µm", 500.0), ("558.2 pm", 0.5582), ("7.813", None), ("x nm", None), ("1 K X", None)],
+)
+def test_zeiss_says_the_pixel_of_the_image_and_that_of_its_screen(
+    tmp_path: Path, said: str, size: float | None
+) -> None:
+    tags = [(34118, 2, 0, SMARTSEM.format(said).encode("latin-1"), True)]
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.ones((4, 5), np.uint8), resolution=(96, 96), resolutionunit="INCH", extratags=tags)
+    assert open_path(path)[0].voxel_size_zyx_nm == pytest.approx((None, size, size))
+
+
+@pytest.mark.parametrize("factor", [256, 257])
+def test_a_palette_of_greys_is_a_grey_image(tmp_path: Path, factor: int) -> None:
+    """SmartSEM writes every 8-bit image with a palette that shows each value as itself."""
+    image = np.arange(20, dtype=np.uint8).reshape(4, 5)
+    ramp = np.tile(np.arange(256, dtype=np.uint16) * factor, (3, 1))
+    tifffile.imwrite(tmp_path / "a.tif", image, photometric="palette", colormap=ramp, metadata=None)
+    assert np.array_equal(open_path(tmp_path / "a.tif")[0].read((0, 0, 0), (1, 4, 5))[0], image)
+    tifffile.imwrite(tmp_path / "b.tif", image, photometric="palette", colormap=ramp[:, ::-1], metadata=None)
+    with pytest.raises(UnsupportedDataError, match="palette"):
+        open_path(tmp_path / "b.tif")
 
 
 def test_a_number_of_digital_micrograph_counts_with_its_unit() -> None:

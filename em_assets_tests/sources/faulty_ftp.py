@@ -51,6 +51,7 @@ def _server(root: Path, fault: str) -> tuple[Any, Any]:
         from pyftpdlib.servers import FTPServer
 
     transfers = []
+    sessions = []
 
     class Data(DTPHandler):  # type: ignore[misc]
         is_cut = False
@@ -87,7 +88,8 @@ def _server(root: Path, fault: str) -> tuple[Any, Any]:
         use_sendfile = False
 
         def on_connect(self) -> None:
-            if fault == "too_many_users":
+            sessions.append(self)
+            if fault == "too_many_users" or (fault == "three_sessions" and len(sessions) > 3):
                 self.respond("421 Too many users, please come back later.")
                 self.close_when_done()
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import faulty_ftp
 import faulty_web
 import pytest
+from bad_sources import closed_port
 from faulty_web import BY_NAME, OTHER, PAYLOAD, Exchange, FaultyWeb, etag
 
 from em_assets.errors import EMAssetsError, SourceUnreachableError
@@ -93,6 +94,14 @@ def test_with_the_patience_of_every_day_a_dead_server_ends_a_file_within_90_seco
 ) -> None:
     expected = faulty_web.FAULTS[BY_NAME[fault]]
     assert check(f"{web.url}/{fault}/data.tif", tmp_path / "raw", expected, PATIENCE) < 90
+
+
+def test_a_host_where_nobody_answers_is_told_in_the_systems_words(tmp_path: Path) -> None:
+    """Those of requests and urllib3 say pools, retries and the address three times over."""
+    with pytest.raises(
+        SourceUnreachableError, match=r"no answer, a later try may succeed \([^()]*Connection refused\)$"
+    ):
+        fetch(f"{closed_port()}/data.tif", tmp_path / "raw", HASTY)
 
 
 def test_an_address_that_swallows_everything_ends_in_time(tmp_path: Path) -> None:

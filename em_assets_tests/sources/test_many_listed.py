@@ -13,7 +13,7 @@ from faulty_web import Exchange, etag, faulty_web
 
 from em_assets.errors import SourceMissingError, SourceUnreachableError
 from em_assets.model import Source
-from em_assets.sources import observe
+from em_assets.sources import acquire, observe
 from em_assets.sources.origins import PUBLIC_ORIGIN
 from em_assets.sources.wire import Patience
 
@@ -150,6 +150,16 @@ def test_a_server_that_falls_silent_makes_nobody_wait_for_each_row() -> None:
     with pytest.raises(SourceUnreachableError, match="slice_"):
         listed(silent, replace(HASTY, tries=1))
     assert len(began) < 20
+
+
+def test_many_files_over_ftp_need_few_sessions(tmp_path: Path) -> None:
+    """One to list them, and two that fetch: this server takes no fourth."""
+    (tmp_path / "served").mkdir()
+    for name, content in CONTENTS.items():
+        (tmp_path / "served" / name).write_bytes(b"II*\0" + content)
+    with faulty_ftp(tmp_path / "served", "three_sessions") as url:
+        got = acquire([Source(url=f"{url}/")], PUBLIC_ORIGIN, tmp_path / "raw", log=str, patience=HASTY)
+    assert {row.path: row.size_bytes for row in got.files} == {name: len(x) + 4 for name, x in CONTENTS.items()}
 
 
 @pytest.mark.parametrize("fault", ["none", "no_mlsd", "reads_one_line"])

@@ -3,8 +3,9 @@
 import hashlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,59 @@ def test_a_file_that_is_there_already_is_replaced(
     assert all_right(files.fetch(job(serve(well), tmp_path / "x")), tmp_path / "x")
 
 
+def test_few_connections_have_several_questions_on_them(tmp_path: Path) -> None:
+    """Behind a connection's first file the server answers nothing before it has been asked for eight more."""
+    with asked_by_the_handful(8) as (url, asked):
+        web = FaultyWeb(url)
+        assert all_right(files.fetch(job(web, tmp_path / "x", replace(HASTY, connections=1))), tmp_path / "x")
+    assert sorted(asked) == sorted(f"/d/{name}" for name in CONTENTS)
+
+
+@contextmanager
+def asked_by_the_handful(n_at_once: int) -> Iterator[tuple[str, list[str]]]:
+    """A server that once waits for so many GETs on a connection before it answers them; the paths of all."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            super().setup()
+            self.waiting: list[tuple[str, str]] = []
+            self.n_answered = 0
+
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.waiting.append(("GET", self.path))
+
+        def do_HEAD(self) -> None:
+            self.waiting.append(("HEAD", self.path))
+            n_gets = sum(method == "GET" for method, _ in self.waiting)
+            if self.n_answered == 1 and n_gets < n_at_once:
+                return
+            self.n_answered += n_gets
+            for method, path in self.waiting:
+                content = CONTENTS[path.removeprefix("/d/")]
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(content)))
+                self.send_header("ETag", etag(content))
+                self.end_headers()
+                self.wfile.write(content if method == "GET" else b"")
+            self.waiting = []
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}", asked
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 def test_where_the_server_says_checksums_nothing_is_looked_at_again(
     serve: Callable[[Answer], FaultyWeb], tmp_path: Path
 ) -> None:
@@ -140,7 +194,39 @@ def damaged_once(x: Exchange, content: bytes) -> bool:
     return True
 
 
-ODD = [closes_each_time, says_it_closes, no_head, in_chunks, busy_first, breaks_off_once, damaged_once]
+def changes_once(x: Exchange, content: bytes) -> bool:
+    """Another version is there by the time that its first bytes have been sent."""
+    sent = content if x.number else content[::-1]
+    x.plain(sent, ETag=etag(sent))
+    return True
+
+
+def closes_without_a_word(x: Exchange, content: bytes) -> bool:
+    """Now and then, also where questions are still to be answered."""
+    x.ranged(content)
+    return len(content) % 700 != 0 or x.method == "GET"
+
+
+def sends_a_body_to_heads(x: Exchange, content: bytes) -> bool:
+    """So that nobody knows where the next answer begins."""
+    x.ranged(content)
+    if x.method == "HEAD":
+        x.connection.sendall(content[:100])
+    return True
+
+
+ODD = [
+    closes_each_time,
+    says_it_closes,
+    no_head,
+    in_chunks,
+    busy_first,
+    breaks_off_once,
+    damaged_once,
+    changes_once,
+    closes_without_a_word,
+    sends_a_body_to_heads,
+]
 
 
 @pytest.mark.parametrize("answer", ODD)
