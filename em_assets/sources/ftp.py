@@ -257,6 +257,9 @@ def _named_errors(url: str) -> Iterator[None]:
         yield
     except ftplib.error_perm as error:
         raise SourceMissingError(f"{url}: FTP {error}; not there or not public; {ELSEWHERE}") from error
+    except UnicodeDecodeError as error:
+        found = bytes(error.object)[max(error.start - 40, 0) : error.end + 40]
+        raise SourceError(f"{url}: FTP says {found!r}, which is not in UTF-8; ask for it over HTTPS") from error
     except NO_ANSWER as error:
         raise SourceUnreachableError(f"{url}: no answer, {LATER} ({error or 'the connection was closed'})") from error
 
