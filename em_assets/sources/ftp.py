@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from em_assets.errors import SourceError, SourceMissingError, SourceUnreachableError
 from em_assets.sources.globs import Wanted
 from em_assets.sources.origins import Location
+from em_assets.sources.paths import refuse_circle
 from em_assets.sources.sessions import others_kept
 from em_assets.sources.wire import BLOCK_BYTES, ELSEWHERE, LATER, Body, Entry, Patience, Resume, in_time, modified
 
@@ -256,6 +257,9 @@ def _named_errors(url: str) -> Iterator[None]:
         yield
     except ftplib.error_perm as error:
         raise SourceMissingError(f"{url}: FTP {error}; not there or not public; {ELSEWHERE}") from error
+    except UnicodeDecodeError as error:
+        found = bytes(error.object)[max(error.start - 40, 0) : error.end + 40]
+        raise SourceError(f"{url}: FTP says {found!r}, which is not in UTF-8; ask for it over HTTPS") from error
     except NO_ANSWER as error:
         raise SourceUnreachableError(f"{url}: no answer, {LATER} ({error or 'the connection was closed'})") from error
 
@@ -271,6 +275,7 @@ def _walk(ftp: _FTP, url: str, root: str, wanted: Wanted, patience: Patience) ->
             path = folder + name
             if facts.get("type") == "dir":
                 if wanted.may_hold(path):
+                    refuse_circle(url, path)
                     pending.append(f"{path}/")
             elif path in wanted:
                 yield path, facts

@@ -35,6 +35,21 @@ def safe_relative_path(name: str) -> str:
     return name
 
 
+def refuse_circle(url: str, folder: str) -> None:
+    """Refuse a folder that lies deeper below a listing than any file may: whoever goes on comes to no end.
+
+    Raises
+    ------
+    SourceError
+        Naming it.
+    """
+    if len(folder.encode(errors="replace")) > LONGEST_PATH_BYTES:
+        raise SourceError(
+            f"{url}: {folder[:200]}… is longer than {LONGEST_PATH_BYTES} bytes: do links lead in a circle? "
+            "Leave the first of these folders out by `exclude` (its name and /**)"
+        )
+
+
 def refuse_twins(paths: Iterable[str]) -> None:
     """Refuse two paths that some file system takes for one, and a file that stands where another needs a folder.
 

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     import requests
 
 GONE = {401: "not public", 403: "not public", 404: "not there", 410: "gone for good"}
-PASSING_STATUS = (408, 425, 429)
+PASSING_STATUS = (202, 408, 425, 429)
+"""202 comes while a file is brought from a tape, with words in its place."""
 
 
 class Closing(Protocol):
@@ -193,7 +194,7 @@ def _what_broke(error: "requests.RequestException", url: str) -> str:
 def check_status(answer: Answer, url: str) -> None:
     """Raise what a status means: not there, later, or refused."""
     status = answer.status_code
-    if status < 300:
+    if status < 300 and status not in PASSING_STATUS:
         return
     if status in GONE:
         raise SourceMissingError(f"{url}: HTTP {status}, {GONE[status]}; {ELSEWHERE}")

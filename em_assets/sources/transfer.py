@@ -19,6 +19,7 @@ from em_assets.sources.hosts import Host
 from em_assets.sources.manifest import keep_old
 from em_assets.sources.origins import Origin
 from em_assets.sources.partial import Partial
+from em_assets.sources.paths import LONGEST_NAME_BYTES
 from em_assets.sources.protocols import ask
 from em_assets.sources.ranges import receive_ranges
 from em_assets.sources.wire import PATIENCE, Body, Patience, Watch, agree
@@ -26,6 +27,7 @@ from em_assets.volumes.pages import HEAD_BYTES, MOST_BYTES, VOXEL_SUFFIXES, page
 
 __all__ = ["Demand", "Fetched", "fetch_file", "file_sha256", "is_web_page", "sums_of", "why_no_data"]
 
+_REASON = ".reason.txt"
 _PAGE_SUFFIXES = (".html", ".htm", ".xhtml")
 _PAGE_BEGINNINGS = (b"<!doctype html", b"<html")
 
@@ -309,5 +311,8 @@ def _quarantined(remote: RemoteFile, partial: Partial, quarantine: Path | None, 
     with partial.store_errors():
         kept.parent.mkdir(parents=True, exist_ok=True)
         partial.publish(kept)
-        kept.with_name(f"{kept.name}.reason.txt").write_text(f"{reason}\n")
+        beside = kept.with_name(f"{kept.name}{_REASON}")
+        if len(beside.name.encode()) > LONGEST_NAME_BYTES:
+            beside = kept.with_name(f"{hashlib.sha256(kept.name.encode()).hexdigest()[:16]}{_REASON}")
+        beside.write_text(f"{reason}\n")
     return f"; kept at {kept}"

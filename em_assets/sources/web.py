@@ -22,6 +22,7 @@ from em_assets.sources.connection import Connection, GarbledError, Head, Unusual
 from em_assets.sources.globs import Wanted
 from em_assets.sources.index_pages import folder_at, is_below, links_below, links_in, text_of
 from em_assets.sources.origins import Location, url_server
+from em_assets.sources.paths import refuse_circle
 from em_assets.sources.sessions import asked, check_status, connection_for, connections_kept, session_for
 from em_assets.sources.wire import (
     BLOCK_BYTES,
@@ -172,6 +173,8 @@ def _body(
 ) -> Body:
     if answer.status_code == 416:
         raise NotResumedError(f"{url}: HTTP 416, nothing there to go on with")
+    if answer.status_code not in (200, 203, 206):
+        raise SourceError(f"{url}: HTTP {answer.status_code} {answer.reason}, which is no file")
     coding = answer.headers.get("Content-Encoding", "") or "identity"
     if coding != "identity" and not as_stored and not urlsplit(url).path.endswith(_COMPRESSED):
         raise SourceError(f"{url}: plain bytes asked for, {coding} sent")
@@ -385,6 +388,7 @@ class _Tree:
             for path, url in self._children(pending.pop()):
                 if path.endswith("/"):
                     if url not in self._seen and self._wanted.may_hold(path):
+                        refuse_circle(self._root, path)
                         self._seen.add(url)
                         pending.append(url)
                 elif path in self._wanted and path not in self._found:

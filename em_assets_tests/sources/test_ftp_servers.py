@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from em_assets.errors import SourceError
+from em_assets.errors import SourceError, SourceUnreachableError
 from em_assets.model import Source
 from em_assets.sources import acquire, observe
 from em_assets.sources.origins import PUBLIC_ORIGIN
@@ -23,6 +23,7 @@ ISO = "{kind}rw-r--r--+  1 me some group {size:>8} 2024-01-15 09:30 {name}{targe
 DOS = "01-15-24  09:30AM {dos:>20} {name}"
 LONG_DOS = "2024-01-15  21:30 {dos:>20} {name}"
 STYLES = {"unix": UNIX, "unix-by-year": OLD_UNIX, "no-group": NO_GROUP, "iso": ISO, "dos": DOS, "dos-by-24": LONG_DOS}
+LATIN = f"{UNIX} "
 Serve = Callable[..., str]
 
 
@@ -45,7 +46,8 @@ def _serving(root: Path, refused: dict[str, str], style: str | None, masquerade:
                 target = f" -> {path.readlink()}" if kind == "l" else ""
                 size = path.stat().st_size
                 said = {"dos": "<DIR>" if path.is_dir() else size, "kind": kind, "size": size, "target": target}
-                yield f"{(style or UNIX).format(name=name, **said)}\r\n".encode()
+                line = f"{(style or UNIX).format(name=name, **said)}\r\n"
+                yield line.encode("latin-1" if style == LATIN else "utf-8")
 
         def format_mlsx(self, *args: Any, **how: Any) -> Iterator[bytes]:
             for line in super().format_mlsx(*args, **how):
@@ -166,3 +168,19 @@ def test_a_line_that_nobody_understands_is_an_error_and_no_file_less(serve: Serv
 def test_one_file_is_listed_by_a_server_without_sizes(serve: Serve, tmp_path: Path, hurried: Patience) -> None:
     url = serve({"SIZE": "502 Not implemented."})
     assert fetched(f"{url}a%20b.tif", tmp_path / "raw", hurried) == {"a b.tif": CONTENT["a b.tif"]}
+
+
+def test_folders_in_a_circle_are_an_error(serve: Serve, served: Path, hurried: Patience) -> None:
+    """By MLSD as pyftpdlib has it, a link to a folder is a folder."""
+    (served / ("loop" * 10)).symlink_to(".")
+    with pytest.raises(SourceError, match=r"looploop.* circle.*`exclude`"):
+        observe([Source(url=serve())], PUBLIC_ORIGIN, patience=hurried)
+    source = Source(url=serve(), exclude=("loop*/**",))
+    assert {remote.path for _, remote in observe([source], PUBLIC_ORIGIN, patience=hurried).files} == CONTENT.keys()
+
+
+def test_names_that_are_not_in_utf_8_are_an_error_that_does_not_pass(serve: Serve, hurried: Patience) -> None:
+    """It was said that the server did not answer, and it was asked again and again."""
+    with pytest.raises(SourceError, match=r"not in UTF-8") as raised:
+        observe([Source(url=serve({"MLSD": "500 No."}, LATIN))], PUBLIC_ORIGIN, patience=hurried)
+    assert not isinstance(raised.value, SourceUnreachableError)

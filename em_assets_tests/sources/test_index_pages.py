@@ -7,6 +7,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from faulty_web import Exchange, faulty_web
 from scripted_server import Script
 
 from em_assets.errors import SourceError, SourceMissingError, SourceUnreachableError
@@ -212,3 +213,16 @@ def test_folders_in_a_circle_end(served: str, tmp_path: Path, hurried: Patience)
     assert listed(served, hurried, exclude=("loop/**",)) == {"a.tif": 4}
     with pytest.raises(SourceMissingError, match="loop/loop"):
         listed(served, hurried)
+
+
+def test_a_page_that_leads_into_itself_for_ever_ends_soon(hurried: Patience) -> None:
+    """A hundred thousand folders were asked for, one behind the other, before it was an error."""
+
+    def answer(x: Exchange, _: threading.Event) -> bool:
+        x.plain(b'<a href="again/">again</a><a href="and/">and</a>', Content_Type="text/html")
+        return True
+
+    with faulty_web({"d": answer}) as web:
+        with pytest.raises(SourceError, match=r"and/and/.* circle.*`exclude`"):
+            listed(f"{web.url}/d/", hurried)
+        assert len(web.asked) < 400

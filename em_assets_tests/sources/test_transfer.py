@@ -182,3 +182,28 @@ def test_a_length_that_is_said_twice_is_a_length(
     url = script.says("/a.tif", b"abc", headers={"Content-Length": length})
     acquire([Source(url=url)], PUBLIC_ORIGIN, tmp_path / "raw", log=str, patience=hurried)
     assert (tmp_path / "raw" / "files" / "a.tif").read_bytes() == b"abc"
+
+
+def test_the_reason_finds_room_beside_the_longest_name(script: Script, hurried: Patience, tmp_path: Path) -> None:
+    """What was wrong with the file became a disk that cannot be written: its name with `.reason.txt` was too long."""
+    name = f"{'n' * 251}.tif"
+    remote = listed(script.says(f"/{name}", b"<html>no"), 8).model_copy(update={"path": name})
+    with pytest.raises(IncompleteError, match="a web page saved as data"):
+        fetch_file(remote, tmp_path / name, PUBLIC_ORIGIN, patience=hurried, quarantine=tmp_path / "quarantine")
+    assert (tmp_path / "quarantine" / name).read_bytes() == b"<html>no"
+    (reason,) = (tmp_path / "quarantine").glob("*.reason.txt")
+    assert "a web page saved as data" in reason.read_text()
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(202, SourceUnreachableError), (201, SourceError), (204, SourceError), (205, SourceError)]
+)
+def test_an_answer_that_is_good_and_no_file_is_not_taken_for_one(
+    script: Script, hurried: Patience, tmp_path: Path, status: int, error: type[SourceError]
+) -> None:
+    """202 says that the file is being brought from a tape; what came with it was kept as the file."""
+    url = script.says("/a.json", b'{"wait": 1}', status=status)
+    remote = RemoteFile(path="a.json", url=url, size_bytes=None, validator=None)
+    with pytest.raises(error, match=f"HTTP {status}"):
+        fetch_file(remote, tmp_path / "a.json", PUBLIC_ORIGIN, patience=hurried)
+    assert not list(tmp_path.glob("*"))
