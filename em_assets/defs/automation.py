@@ -21,7 +21,7 @@ from em_assets.errors import EMAssetsError
 from em_assets.keeping import bring
 from em_assets.settings import PUBLIC, SAMPLE
 from em_assets.sources import Observation, observe, read_fingerprint
-from em_assets.sources.origins import Origin
+from em_assets.sources.origins import Origin, url_scheme
 from em_assets.sources.wire import Patience
 
 MAX_ATTEMPTS = 3
@@ -36,9 +36,11 @@ ANSWER_S = 10.0
 FINGERPRINT_TAG = "em_assets/source_fingerprint"
 WATCHED_TAG = "em_assets/watched"
 
-# A public archive is asked once an hour; the loopback look-alikes can be asked at once, so that a change is seen while
-# one looks on; a mirror's folder lies between.
-TICK_S = {PUBLIC: 3600, SAMPLE: 10}.get(SETTINGS.origin, 60)
+# The loopback look-alikes can be asked often, so that a change is seen while one looks on.
+TICK_S = {SAMPLE: 10}.get(SETTINGS.origin, 60)
+
+ARCHIVE_S = 3600
+"""Between two looks at a public archive; one's own folders are looked at in every tick."""
 
 IN_PROGRESS = [
     dg.DagsterRunStatus.QUEUED,
@@ -117,6 +119,8 @@ def source_changes(context: dg.SensorEvaluationContext, platform: AnyPlatform) -
     """Compare every fetched dataset's source with what is held, and ask for exactly the runs that are due."""
     kept = json.loads(context.cursor or "{}")
     seen: dict[str, str] = kept.get("seen", {})
+    asked: dict[str, float] = kept.get("asked", {})
+    now = time.time()
     requests: list[dg.RunRequest] = []
     events: list[dg.AssetObservation] = []
     with platform.serving() as origin:
@@ -125,6 +129,10 @@ def source_changes(context: dg.SensorEvaluationContext, platform: AnyPlatform) -
             if time.monotonic() > ends_at:
                 context.log.warning(f"{name} and those after it are looked at in the next tick: the archives are slow")
                 break
+            if not _is_due(platform, name, now - asked.get(name, 0.0)):
+                continue
+            if _asks_an_archive(platform, name):
+                asked[name] = now
             found = _observed(context, platform, name, origin)
             if found is None:
                 continue
@@ -135,7 +143,7 @@ def source_changes(context: dg.SensorEvaluationContext, platform: AnyPlatform) -
             requests.extend([request] if request else [])
         else:
             name = ""
-    cursor = json.dumps({"next": name, "seen": seen}, sort_keys=True)
+    cursor = json.dumps({"next": name, "seen": seen, "asked": asked}, sort_keys=True)
     return dg.SensorResult(run_requests=requests, asset_events=events, cursor=cursor)
 
 
@@ -197,6 +205,17 @@ def _in_turn(platform: Platform, first: str) -> list[str]:
     """Every dataset with a source, beginning where the last tick ended."""
     names = _names_with_source(platform)
     return [name for name in names if name >= first] + [name for name in names if name < first]
+
+
+def _asks_an_archive(platform: Platform, name: str) -> bool:
+    """Whether somebody else's server is asked for what a dataset's sources hold."""
+    urls = [url for source in platform.datasets[name].sources for url in (source.url, *source.fallback_urls)]
+    return platform.settings.origin == PUBLIC and any(url_scheme(url) != "file" for url in urls)
+
+
+def _is_due(platform: Platform, name: str, since_s: float) -> bool:
+    """Whether a tick looks at a dataset that was looked at so long ago; ticks come a little early or late."""
+    return since_s > ARCHIVE_S - TICK_S / 2 or not _asks_an_archive(platform, name)
 
 
 def _is_watched(instance: dg.DagsterInstance, platform: Platform, name: str) -> bool:

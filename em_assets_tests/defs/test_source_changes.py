@@ -4,7 +4,10 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import dagster as dg
 import pytest
@@ -128,6 +131,34 @@ def test_a_tick_that_has_no_time_left_goes_on_with_the_next_dataset(
         dg.build_sensor_context(instance=instance, cursor=asked[1], resources={"platform": platform})
     )
     assert [request.partition_key for request in first.run_requests] == ["other", "one"]
+
+
+def test_an_archive_is_asked_once_an_hour_and_a_folder_in_every_tick(
+    platform: Platform, instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    class Archive(SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            asked.append(self.path)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Archive, directory=tmp_path / "other")) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/"
+        (tmp_path / "datasets/far.toml").write_text(f'title = "far"\nauto = true\n[source]\nurl = "{url}"\n')
+        far = Platform(platform.settings, {**platform.datasets, "far": datasets.get("far", platform.settings)})
+        cursor = _asked(far, instance, "")
+        n_asked = len(asked)
+        assert n_asked
+        change(tmp_path, "one")
+        context = dg.build_sensor_context(instance=instance, cursor=cursor, resources={"platform": far})
+        again = source_changes(context)
+        assert [request.partition_key for request in again.run_requests] == ["one"]
+        assert len(asked) == n_asked
+        monkeypatch.setattr(automation, "ARCHIVE_S", 0)
+        _asked(far, instance, str(again.cursor))
+        assert len(asked) == 2 * n_asked
+        server.shutdown()
 
 
 def _asked(platform: Platform, instance: dg.DagsterInstance, cursor: str) -> str:
