@@ -181,6 +181,8 @@ class Objects:
         finally:
             if found:
                 tell(found)
+            if connection and connection.n_ahead:  # nobody wants these answers any more
+                connection.close()
             self.left += queue
 
     def _ask_ahead(self, queue: Sequence[Wish], connection: Connection) -> None:
