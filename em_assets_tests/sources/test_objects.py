@@ -296,6 +296,26 @@ def test_a_folder_in_the_place_of_a_file_leaves_nothing_beside_it(
     assert not list((tmp_path / "x/files").rglob(".*"))
 
 
+def test_files_that_are_there_are_noted_though_another_cannot_be_written(
+    serve: Callable[[Answer], FaultyWeb], tmp_path: Path
+) -> None:
+    """What the other connections were at came a moment later, and the next run fetched it again."""
+
+    def answer(x: Exchange, content: bytes) -> bool:
+        threading.Event().wait(0 if x.path.endswith("000") else 0.05)
+        return well(x, content)
+
+    (tmp_path / "x/files/0/000/in").mkdir(parents=True)
+    noted: list[str] = []
+    with pytest.raises(StoreError, match=r"cannot be written .* 0/000"):
+        files.fetch(
+            replace(job(serve(answer), tmp_path / "x"), keep=lambda rows: noted.extend(row.path for row in rows))
+        )
+    there = {path.relative_to(tmp_path / "x/files").as_posix() for path in (tmp_path / "x/files").rglob("*")}
+    assert {path for path in there if (tmp_path / "x/files" / path).is_file()} == set(noted)
+    assert noted
+
+
 def test_a_full_disk_ends_it_by_name(serve: Callable[[Answer], FaultyWeb], tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "files").write_text("in the way of a folder")
