@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -358,6 +359,15 @@ def test_a_dead_server_makes_nobody_wait_for_each_file(
     with pytest.raises(SourceUnreachableError, match="/d/"):
         files.fetch(job(web, tmp_path / "x", patience))
     assert len({path for _, path, _ in web.asked}) < 20
+
+
+def test_a_dead_server_is_waited_for_once(serve: Callable[[Answer], FaultyWeb], tmp_path: Path) -> None:
+    """The thread of the first file that failed began another one, and all of its patience anew."""
+    patience = replace(HASTY, connections=2, connect_s=1, read_s=1, stall_s=1, no_news_s=2, longest_pause_s=0.1)
+    began_at = time.monotonic()
+    with pytest.raises(SourceUnreachableError, match="/d/"):
+        files.fetch(job(serve(silent), tmp_path / "x", patience))
+    assert time.monotonic() - began_at < 3.4
 
 
 def test_files_behind_one_that_made_wait_are_fetched_all_the_same(
