@@ -11,6 +11,7 @@ import socket
 import ssl
 import struct
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -90,8 +91,6 @@ class Connection:
     ----------
     socket
         To look behind the end of an answer; None while there is no connection.
-    n_ahead
-        Questions that have been sent ahead, and whose answers are still to be read.
     """
 
     def __init__(self, url: str, verify: ssl.SSLContext) -> None:
@@ -114,7 +113,7 @@ class Connection:
         self._waits_s = 0.0  # the system's limit of a wait, as it is set
         self._is_last = False  # the server closes behind this answer
         self._is_head_behind = False  # a HEAD has been sent behind it
-        self.n_ahead = 0
+        self._ahead: deque[str] = deque()  # URLs that have been asked for ahead, the oldest first
         self._patience = PATIENCE
         self.socket: socket.socket | None = None
 
@@ -166,21 +165,22 @@ class Connection:
         except OSError:
             self.close()
             return False
-        self.n_ahead += 1
+        self._ahead.append(url)
         return True
 
     def answered(self, url: str, patience: Patience) -> Head | None:
-        """The head of the answer to the oldest question that was sent ahead; None where the connection has ended first.
+        """The head of the answer to the oldest question that was sent ahead; None where nobody can know it any more.
+
+        Then the connection has ended, or the oldest question was for another file; it is closed.
 
         Raises
         ------
         NoAnswerError, GarbledError, UnusualError
             As `ask`.
         """
-        if not self.n_ahead or self._is_last or self._left:
+        if not self._ahead or self._ahead.popleft() != url or self._is_last or self._left or self._is_head_behind:
             self.close()
             return None
-        self.n_ahead -= 1
         got = self._to_front()
         try:
             head, self._begin = self._read_head(url, self._block, got, patience.wait_s(patience.read_s))
@@ -200,7 +200,8 @@ class Connection:
         """Ask for the heads of some files at once; as many as were answered, in their order.
 
         They are fewer where the server ends the connection, or anything else comes: the others are then to be asked
-        for anew.
+        for anew. None of them counts where one is waited for in vain: a question may have been lost, and each answer
+        behind it be another file's.
         """
         requests = [self._request("HEAD", url, {}) for url in urls]
         found: list[Head] = []
@@ -213,6 +214,9 @@ class Connection:
                 got = self._came - begin
                 self._block[:got] = self._block[begin : self._came]
                 found.append(head)
+        except TimeoutError:
+            found.clear()
+            self.close()
         except (SourceUnreachableError, UnusualError, OSError):
             self.close()
         if got:  # more than was asked for
@@ -251,7 +255,7 @@ class Connection:
             return None
         self._is_head_behind = False
         head, begin = self._read_head(url, self._block, self._to_front(), read_s)
-        if self.n_ahead:
+        if self._ahead:
             self._begin, self._end = begin, self._came
         else:  # a HEAD has no body: with what this is nobody knows where one is
             self._is_last |= begin != self._came
@@ -295,15 +299,21 @@ class Connection:
             yield self._body[:count]
 
     @property
+    def n_ahead(self) -> int:
+        """Questions that have been sent ahead, and whose answers are still to be read."""
+        return len(self._ahead)
+
+    @property
     def has_surplus(self) -> bool:
-        """Whether bytes have come behind the answer's end."""
-        if self._left or self.socket is None:
+        """Whether bytes have come behind the answer's end; those of answers that were asked for ahead are none."""
+        if self._left or self.socket is None or (self._ahead and not self._is_last):
             return False
         return self._begin != self._end or has_more(self.socket)
 
     def close(self) -> None:
         """End the connection; the next request opens another."""
-        self._begin = self._end = self._left = self.n_ahead = 0
+        self._begin = self._end = self._left = 0
+        self._ahead.clear()
         self._is_last = self._is_head_behind = False
         self._broke_off = None
         if self.socket is not None:
@@ -322,7 +332,7 @@ class Connection:
 
     def _make_ready(self) -> None:
         """Close a connection with an answer on it that nobody wanted whole, or behind which the server closes."""
-        if self._left or self._begin != self._end or self._is_last or self._is_head_behind or self.n_ahead:
+        if self._left or self._begin != self._end or self._is_last or self._is_head_behind or self._ahead:
             self.close()
 
     def _request(self, method: str, url: str, headers: Mapping[str, str], *, is_looked_at_again: bool = False) -> bytes:
@@ -367,7 +377,7 @@ class Connection:
         """The head of an answer, of which `got` bytes are there; and where it ends, with all that came in `block`."""
         assert self.socket is not None
         until = time.monotonic() + read_s
-        while (end := block.find(b"\r\n\r\n", 0, min(got, MOST_HEAD_BYTES))) < 0 or not got:
+        while (end := block.find(b"\r\n\r\n", 0, min(got, MOST_HEAD_BYTES))) < 0:
             if not block.startswith(_ANSWER[:got]):
                 self.close()
                 raise GarbledError(f"{url}: {bytes(block[:20])!r} came in place of an answer")

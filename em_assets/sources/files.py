@@ -194,14 +194,26 @@ class _Fetching:
             ]
             try:
                 for pool, theirs in pools:
-                    tasks |= {pool.submit(copy_context().run, self._carefully, wish): wish for wish in theirs}
+                    tasks |= {pool.submit(copy_context().run, self._unless_ended, wish): wish for wish in theirs}
                 for task in as_completed(tasks):
+                    if isinstance(task.exception(), _EndedError):
+                        continue  # the error that ended it comes, too
                     yield from self._kept([(tasks[task], task.result())])
             except BaseException:
                 self.ended.set()
                 for pool, _ in pools:
                     pool.shutdown(wait=False, cancel_futures=True)
                 raise
+
+    def _unless_ended(self, wish: Wish) -> Fetched:
+        """As `_carefully`; a thread whose file has failed must not wait for its next before anybody hears of it."""
+        if self.ended.is_set():
+            raise _EndedError
+        try:
+            return self._carefully(wish)
+        except BaseException:
+            self.ended.set()
+            raise
 
     def _by_host(self, wishes: list[Wish]) -> list[tuple[Host, list[Wish]]]:
         """Each server has its own limit: a file that only a fallback lists comes from that."""

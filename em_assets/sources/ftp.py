@@ -52,6 +52,8 @@ PASSING_ERRORS: tuple[type[Exception], ...] = (
 )
 BROKEN_OFF: tuple[type[Exception], ...] = (ftplib.error_perm, *PASSING_ERRORS)
 NO_ANSWER: tuple[type[Exception], ...] = (ValueError, *PASSING_ERRORS)
+WHATEVER: tuple[type[Exception], ...] = (ftplib.error_perm, *NO_ANSWER)
+"""That a server says, or does not; words whose letters are none of UTF-8 are ValueErrors."""
 
 
 def entries(location: Location, wanted: Wanted, patience: Patience) -> list[Entry]:
@@ -166,7 +168,7 @@ class _FTP(ftplib.FTP):
         self.wait_for(patience)
         try:
             self.voidcmd("TYPE I")
-        except ftplib.all_errors:
+        except WHATEVER:
             self.close()
             return False
         return True
@@ -242,7 +244,7 @@ def _connected(location: Location, patience: Patience) -> Iterator[tuple[_FTP, s
         if ftp.is_idle and kept is not None:
             kept[key] = ftp
             return
-        with suppress(*ftplib.all_errors):  # a politeness: what was asked for has arrived
+        with suppress(*WHATEVER):  # a politeness: what was asked for has arrived
             if ftp.sock is not None:
                 ftp.quit()
     except BaseException:
@@ -367,7 +369,7 @@ def _size(ftp: ftplib.FTP, path: str) -> int | None:
 
 def _modified(ftp: ftplib.FTP, path: str) -> tuple[str, ...]:
     try:
-        return _stamp(ftp.voidcmd(f"MDTM {path}").split()[1])
+        return _stamp(ftp.voidcmd(f"MDTM {path}")[3:].strip())
     except ftplib.error_perm:
         return ()
 

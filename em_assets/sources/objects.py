@@ -102,7 +102,7 @@ class Objects:
         Raises
         ------
         StoreError
-            The disk is full or cannot be written.
+            The disk is full or cannot be written; what others were about to write has come before it is raised.
         """
         done: SimpleQueue[list[tuple[Wish, Fetched]] | BaseException | None] = SimpleQueue()
         lock = Lock()
@@ -119,6 +119,7 @@ class Objects:
 
         pending, most = iter(wishes), max(min(self.host.limit, len(wishes)), 1)
         n_begun = n_ended = 0
+        failed: BaseException | None = None
         with ThreadPoolExecutor(most) as pool:
             try:
                 while n_ended < n_begun or not n_begun:
@@ -127,14 +128,17 @@ class Objects:
                         n_begun += 1
                     found = done.get()
                     if isinstance(found, BaseException):
-                        raise found
-                    if found is None:
+                        failed = failed or found
+                        self._ended.set()
+                    elif found is None:
                         n_ended += 1
                     else:
                         yield found
             except BaseException:  # also of whoever is yielded to: nobody wants the others any more
                 self._ended.set()
                 raise
+        if failed is not None:
+            raise failed
         self.left += pending
 
     def _next(self, pending: Iterator[Wish], lock: Lock) -> Wish | None:
@@ -181,6 +185,8 @@ class Objects:
         finally:
             if found:
                 tell(found)
+            if connection and connection.n_ahead:  # nobody wants these answers any more
+                connection.close()
             self.left += queue
 
     def _ask_ahead(self, queue: Sequence[Wish], connection: Connection) -> None:

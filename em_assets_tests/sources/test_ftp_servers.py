@@ -58,10 +58,13 @@ def _serving(root: Path, refused: dict[str, str], style: str | None, masquerade:
         authorizer = DummyAuthorizer()
         abstracted_fs = Files
         masquerade_address = masquerade
+        before = ""
 
         def pre_process_command(self, line: str, cmd: str, arg: str) -> None:
-            if cmd in refused:
-                self.respond(refused[cmd])
+            behind, self.before = f"{self.before} {cmd}", cmd
+            if cmd in refused or behind in refused:
+                reply = refused.get(cmd) or refused[behind]
+                super(FTPHandler, self).push(f"{reply}\r\n".encode("latin-1"))  # its own `push` knows UTF-8 alone
                 return
             super().pre_process_command(line, cmd, arg)
 
@@ -184,3 +187,15 @@ def test_names_that_are_not_in_utf_8_are_an_error_that_does_not_pass(serve: Serv
     with pytest.raises(SourceError, match=r"not in UTF-8") as raised:
         observe([Source(url=serve({"MLSD": "500 No."}, LATIN))], PUBLIC_ORIGIN, patience=hurried)
     assert not isinstance(raised.value, SourceUnreachableError)
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [{"QUIT": "221 À bientôt."}, {"MDTM TYPE": "421 Délai dépassé."}, {"MDTM": "213"}],
+    ids=["a farewell", "the end of a session that was kept", "a time that is none"],
+)
+def test_words_that_are_no_utf_8_and_replies_without_any_are_borne(
+    serve: Serve, tmp_path: Path, hurried: Patience, refused: dict[str, str]
+) -> None:
+    """They were errors of Python's: a farewell in Latin-1 ended a run whose bytes had all arrived."""
+    assert fetched(serve(refused), tmp_path / "raw", hurried) == CONTENT

@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -296,6 +297,26 @@ def test_a_folder_in_the_place_of_a_file_leaves_nothing_beside_it(
     assert not list((tmp_path / "x/files").rglob(".*"))
 
 
+def test_files_that_are_there_are_noted_though_another_cannot_be_written(
+    serve: Callable[[Answer], FaultyWeb], tmp_path: Path
+) -> None:
+    """What the other connections were at came a moment later, and the next run fetched it again."""
+
+    def answer(x: Exchange, content: bytes) -> bool:
+        threading.Event().wait(0 if x.path.endswith("000") else 0.05)
+        return well(x, content)
+
+    (tmp_path / "x/files/0/000/in").mkdir(parents=True)
+    noted: list[str] = []
+    with pytest.raises(StoreError, match=r"cannot be written .* 0/000"):
+        files.fetch(
+            replace(job(serve(answer), tmp_path / "x"), keep=lambda rows: noted.extend(row.path for row in rows))
+        )
+    there = {path.relative_to(tmp_path / "x/files").as_posix() for path in (tmp_path / "x/files").rglob("*")}
+    assert {path for path in there if (tmp_path / "x/files" / path).is_file()} == set(noted)
+    assert noted
+
+
 def test_a_full_disk_ends_it_by_name(serve: Callable[[Answer], FaultyWeb], tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "files").write_text("in the way of a folder")
@@ -338,6 +359,15 @@ def test_a_dead_server_makes_nobody_wait_for_each_file(
     with pytest.raises(SourceUnreachableError, match="/d/"):
         files.fetch(job(web, tmp_path / "x", patience))
     assert len({path for _, path, _ in web.asked}) < 20
+
+
+def test_a_dead_server_is_waited_for_once(serve: Callable[[Answer], FaultyWeb], tmp_path: Path) -> None:
+    """The thread of the first file that failed began another one, and all of its patience anew."""
+    patience = replace(HASTY, connections=2, connect_s=1, read_s=1, stall_s=1, no_news_s=2, longest_pause_s=0.1)
+    began_at = time.monotonic()
+    with pytest.raises(SourceUnreachableError, match="/d/"):
+        files.fetch(job(serve(silent), tmp_path / "x", patience))
+    assert time.monotonic() - began_at < 3.4
 
 
 def test_files_behind_one_that_made_wait_are_fetched_all_the_same(
