@@ -95,9 +95,16 @@ def test_more_memory_than_there_is_can_be_asked_for(examined: Examine) -> None:
     assert (finding.to_do or "").startswith("EM_ASSETS_MEMORY_GIB=")
 
 
-def test_a_store_that_cannot_be_written_is_named(examined: Examine, tmp_path: Path) -> None:
+def test_a_store_that_is_a_file_is_named(examined: Examine, tmp_path: Path) -> None:
     (tmp_path / "a file").touch()
     found = examined(EM_ASSETS_STORE=tmp_path / "a file" / "store")
+    assert to_mend(found) == [("settings", "environment")]
+    assert "a folder expected" in found["settings", "environment"].found
+
+
+def test_a_store_that_cannot_be_written_is_named(examined: Examine) -> None:
+    """Nobody makes a folder in /proc, not even root, for whom no permission holds."""
+    found = examined(EM_ASSETS_STORE="/proc/store")
     assert ("store", "place") in to_mend(found)
     assert "EM_ASSETS_STORE" in (found["store", "place"].to_do or "")
 
