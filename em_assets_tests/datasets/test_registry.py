@@ -195,6 +195,18 @@ def test_several_sources_may_hold_a_volume_and_its_labels(settings: Settings) ->
         ('title = "t"\n[source]\nurl = "https:///x"\n', r"mine\.toml: source.*no host"),
         ('title = "t"\nformat = "tif"\n[source]\nurl = "x"\n', r"mine\.toml: format: .*did you mean 'tiff'"),
         ('title = "t"\n', r"mine\.toml: no \[source\]"),
+        (
+            'title = "t"\n[sorce]\nurl = "x"\n',
+            r"mine\.toml: sorce: unknown key; did you mean 'source'\?; .*mine\.toml: no \[source\]",
+        ),
+        (
+            'titel = "t"\nfoo = 1\n',
+            r"mine\.toml: titel: unknown key; did you mean 'title'\?; .*mine\.toml: foo: unknown key; .*no \[source\]",
+        ),
+        (
+            'title = "t"\n[source]\nurl = "x"\n[[sais]]\nfield = "f"\n',
+            r"mine\.toml: sais: unknown key; did you mean 'says'\?$",
+        ),
         ("title = \n", r"mine\.toml: no TOML"),
         ('title = "t"\n[source]\nurl = "x"\nmax_bytes = -1\n', r"mine\.toml: source\.0\.max_bytes: .*-1"),
         ('title = "t"\n[source]\nurl = "x"\nkind = "cutout"\n', r"mine\.toml: source\.0: shape_zyx"),
