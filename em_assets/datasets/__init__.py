@@ -128,6 +128,10 @@ class Dataset(Frozen):
                 raise ValueError(
                     f"{number}.value: {statement.value!r} is no content; one of {', '.join(contents)} expected"
                 )
+            if statement.field in VECTORS and not _may_be_three(statement.value):
+                raise ValueError(
+                    f"{number}.value: {statement.field} needs 3 numbers (z, y, x), found {statement.value!r}"
+                )
         return statements
 
     @model_validator(mode="after")
@@ -328,6 +332,11 @@ def _described(path: Path, detail: Mapping[str, Any]) -> str:
         found += _did_you_mean(detail["input"], re.findall(r"'([^']+)'", detail["ctx"]["expected"]))
     reason = detail["msg"].removeprefix("Value error, ")
     return f"{path}: {key}: {reason}{found}" if key else f"{path}: {reason}{found}"
+
+
+def _may_be_three(value: object) -> bool:
+    """Whether it can be three numbers; what a text or a table comes to is found when it is a claim."""
+    return len(value) == 3 if isinstance(value, list) else not isinstance(value, int | float)
 
 
 def _unknown_keys(path: Path, keys: Mapping[str, Any]) -> list[str]:

@@ -240,6 +240,14 @@ def test_several_sources_may_hold_a_volume_and_its_labels(settings: Settings) ->
             'title = "t"\n[[source]]\nurl = "x"\n[[source]]\nurl = "r"\narchive = "idr"\nis_volume = true\n',
             r"mine\.toml: source\.1: archive: an archive's record is files without a volume",
         ),
+        (
+            'title = "t"\n[source]\nurl = "x"\n[[says]]\nfield = "voxel_size_zyx_nm"\nvalue = [50, 8]\nat = "p"\n',
+            r"mine\.toml: says: 0\.value: voxel_size_zyx_nm needs 3 numbers \(z, y, x\), found \[50, 8\]$",
+        ),
+        (
+            'title = "t"\n[source]\nurl = "x"\n[[recorded]]\nfield = "voxel_size_zyx_nm"\nvalue = 8\nat = "p"\n',
+            r"mine\.toml: recorded: 0\.value: voxel_size_zyx_nm needs 3 numbers \(z, y, x\), found 8$",
+        ),
         ('title = "t"\nlast_confirmed_live = "soon"\n[source]\nurl = "x"\n', r"mine\.toml: last_confirmed_live"),
     ],
 )
