@@ -20,6 +20,7 @@ from em_assets.doctor import Finding, examine
 from em_assets.doctor.findings import Question, ok
 from em_assets.doctor.stores import findings as of_the_store
 from em_assets.settings import Settings, claim_store
+from em_assets.sources.manifest import write_manifest
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -114,6 +115,20 @@ def test_a_store_of_another_origin_is_named(examined: Examine, tmp_path: Path) -
     finding = examined()["store", "origin"]
     assert finding.state == "mend"
     assert "EM_ASSETS_ORIGIN=sample" in (finding.to_do or "")
+
+
+def test_only_what_was_fetched_counts_as_in_the_store(examined: Examine, tmp_path: Path) -> None:
+    """A fetch that failed leaves the file that it locked, and no manifest."""
+    raw = tmp_path / "store" / "raw"
+    for name in ("epfl_hippocampus", "cremi_a", "left_over"):
+        (raw / name).mkdir(parents=True)
+        (raw / name / ".lock").touch()
+    assert ", 0 of them in the store" in examined()["store", "datasets"].found
+    write_manifest(raw / "cremi_a", [], "f")
+    write_manifest(raw / "left_over", [], "f")
+    assert examined()["store", "datasets"].found.endswith(
+        " registered, 1 of them in the store; not registered any more: left_over"
+    )
 
 
 def test_a_dataset_file_that_is_wrong_is_named(examined: Examine, tmp_path: Path) -> None:
