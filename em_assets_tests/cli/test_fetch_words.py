@@ -44,3 +44,9 @@ def test_checks_that_warn_stand_above_those_that_passed(done: "subprocess.Comple
     states = [state for _, state in results]
     assert states == sorted(states, key=lambda state: state == "passed")
     assert {"warning", "passed"} <= set(states)
+
+
+def test_a_failure_is_said_without_the_name_of_a_class(done: "subprocess.CompletedProcess[str]") -> None:
+    assert done.returncode == 1
+    assert re.search(r"^FAILED closed: http://127\.0\.0\.1:\d+/stack\.tif: no answer", done.stdout, re.MULTILINE)
+    assert re.search(r"^closed: FAILED: http://127\.0\.0\.1:\d+/stack\.tif: no answer", done.stderr, re.MULTILINE)
