@@ -132,7 +132,8 @@ def _transfer(progress: Progress) -> str:
 def _show(
     outcomes: Sequence["RunOutcome"], described: Sequence[dict[str, Any]], settings: Settings, *, is_locked: bool
 ) -> None:
-    show_rows([_check_row(check) for outcome in outcomes for check in outcome.checks], title="Checks")
+    checks = sorted((check for outcome in outcomes for check in outcome.checks), key=lambda check: check.is_passed)
+    show_rows([_check_row(check) for check in checks], title="Checks")  # what warns or fails stands first
     show_rows(volume_rows(described), title="Catalog")
     failed = [outcome for outcome in outcomes if outcome.is_failed]
     for outcome in failed:

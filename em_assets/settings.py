@@ -368,13 +368,24 @@ def _origin_document(origin: str) -> bytes:
 def _store(value: str, environ: Mapping[str, str]) -> tuple[Path, RemotePath | None]:
     """The store on this disk and, where it is in a bucket, the bucket."""
     if "://" not in value:
-        return absolute(Path(value)), None
+        return _folder_or_nothing(value), None
     try:
         remote = remote_path(value, environ)
     except SettingsError as error:
         raise SettingsError(f"EM_ASSETS_STORE={error}") from error
     named = sha256(f"{remote.endpoint} {remote.url}".encode()).hexdigest()[:16]
     return _cache_folder(environ) / named, remote
+
+
+def _folder_or_nothing(value: str) -> Path:
+    """The store's folder, which need not be there yet: below a file it never can be, and would look empty for ever."""
+    store = absolute(Path(value))
+    # Of a place that may not be looked at, `Path.is_file` would be an error.
+    file = next((place for place in (store, *store.parents) if os.path.isfile(place)), None)  # noqa: PTH113
+    if file:
+        found = "a file" if file == store else f"{file} is a file"
+        raise SettingsError(f"EM_ASSETS_STORE={value}: a folder expected, found {found}")
+    return store
 
 
 def _cache_folder(environ: Mapping[str, str]) -> Path:

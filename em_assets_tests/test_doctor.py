@@ -20,6 +20,7 @@ from em_assets.doctor import Finding, examine
 from em_assets.doctor.findings import Question, ok
 from em_assets.doctor.stores import findings as of_the_store
 from em_assets.settings import Settings, claim_store
+from em_assets.sources.manifest import write_manifest
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -95,9 +96,16 @@ def test_more_memory_than_there_is_can_be_asked_for(examined: Examine) -> None:
     assert (finding.to_do or "").startswith("EM_ASSETS_MEMORY_GIB=")
 
 
-def test_a_store_that_cannot_be_written_is_named(examined: Examine, tmp_path: Path) -> None:
+def test_a_store_that_is_a_file_is_named(examined: Examine, tmp_path: Path) -> None:
     (tmp_path / "a file").touch()
     found = examined(EM_ASSETS_STORE=tmp_path / "a file" / "store")
+    assert to_mend(found) == [("settings", "environment")]
+    assert "a folder expected" in found["settings", "environment"].found
+
+
+def test_a_store_that_cannot_be_written_is_named(examined: Examine) -> None:
+    """Nobody makes a folder in /proc, not even root, for whom no permission holds."""
+    found = examined(EM_ASSETS_STORE="/proc/store")
     assert ("store", "place") in to_mend(found)
     assert "EM_ASSETS_STORE" in (found["store", "place"].to_do or "")
 
@@ -107,6 +115,20 @@ def test_a_store_of_another_origin_is_named(examined: Examine, tmp_path: Path) -
     finding = examined()["store", "origin"]
     assert finding.state == "mend"
     assert "EM_ASSETS_ORIGIN=sample" in (finding.to_do or "")
+
+
+def test_only_what_was_fetched_counts_as_in_the_store(examined: Examine, tmp_path: Path) -> None:
+    """A fetch that failed leaves the file that it locked, and no manifest."""
+    raw = tmp_path / "store" / "raw"
+    for name in ("epfl_hippocampus", "cremi_a", "left_over"):
+        (raw / name).mkdir(parents=True)
+        (raw / name / ".lock").touch()
+    assert ", 0 of them in the store" in examined()["store", "datasets"].found
+    write_manifest(raw / "cremi_a", [], "f")
+    write_manifest(raw / "left_over", [], "f")
+    assert examined()["store", "datasets"].found.endswith(
+        " registered, 1 of them in the store; not registered any more: left_over"
+    )
 
 
 def test_a_dataset_file_that_is_wrong_is_named(examined: Examine, tmp_path: Path) -> None:

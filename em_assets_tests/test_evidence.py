@@ -143,14 +143,14 @@ def test_a_files_number_without_a_unit_is_no_calibration() -> None:
     assert record.voxel_size_zyx_nm == (None, None, None)
 
 
-def test_a_null_axis_says_nothing_and_two_numbers_are_an_error() -> None:
+def test_a_null_axis_says_nothing_and_a_text_of_two_numbers_is_an_error() -> None:
     dataset = a_dataset(says=(says("voxel_size_zyx_nm", [None, 4, 4]),))
     (record,), _ = resolve(dataset, [a_volume()], claims_of(dataset, [], [a_volume()], "public"), "public")
     assert record.voxel_size_zyx_nm == (None, 4.0, 4.0)
     with pytest.raises(
         EvidenceError, match=r"stack: https://example.org/about.html: .* needs 3 numbers.*: mend stack.toml: "
     ):
-        claims_of(a_dataset(says=(says("voxel_size_zyx_nm", [4, 4]),)), [], [a_volume()], "public")
+        claims_of(a_dataset(says=(says("voxel_size_zyx_nm", "4 x 4 nm"),)), [], [a_volume()], "public")
 
 
 def test_one_slices_shape_is_not_its_volumes() -> None:

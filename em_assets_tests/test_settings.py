@@ -40,6 +40,23 @@ def test_a_store_that_is_no_folder_is_refused_in_words(tmp_path: Path) -> None:
         claim_store(Settings(store=tmp_path / "file" / "store"))
 
 
+@pytest.mark.parametrize(("place", "found"), [("file", "a file"), ("file/store", "FOLDER/file is a file")])
+def test_a_store_that_is_a_file_is_named_when_settings_are_loaded(tmp_path: Path, place: str, found: str) -> None:
+    """Every command loads them; those that only look took a file for an empty store."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingsError) as refused:
+        load({"EM_ASSETS_STORE": str(tmp_path / place)})
+    found = found.replace("FOLDER", str(tmp_path))
+    assert str(refused.value) == f"EM_ASSETS_STORE={tmp_path / place}: a folder expected, found {found}"
+
+
+def test_a_store_may_be_a_link_to_a_folder_and_need_not_be_there(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to("disk")
+    stores = [tmp_path / "link", tmp_path / "disk" / "a" / "b"]
+    assert [load({"EM_ASSETS_STORE": str(store)}).store for store in stores] == stores
+
+
 def test_a_store_in_a_bucket_has_a_working_copy_of_its_own(tmp_path: Path) -> None:
     variables = {"EM_ASSETS_CACHE": str(tmp_path), "EM_ASSETS_ORIGIN": "sample"}
     one = load(variables | {"EM_ASSETS_STORE": "s3://bucket/one/"})

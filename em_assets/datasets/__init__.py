@@ -128,6 +128,10 @@ class Dataset(Frozen):
                 raise ValueError(
                     f"{number}.value: {statement.value!r} is no content; one of {', '.join(contents)} expected"
                 )
+            if statement.field in VECTORS and not _may_be_three(statement.value):
+                raise ValueError(
+                    f"{number}.value: {statement.field} needs 3 numbers (z, y, x), found {statement.value!r}"
+                )
         return statements
 
     @model_validator(mode="after")
@@ -247,7 +251,8 @@ def read_toml(path: Path) -> Dataset:
         raise RegistryError(f"{path}: no TOML ({error})") from error
     sources = keys.pop("source", None)
     if sources is None:
-        raise RegistryError(f"{path}: no [source]; the smallest file has a title and a [source] with a url")
+        no_source = f"{path}: no [source]; the smallest file has a title and a [source] with a url"
+        raise RegistryError("; ".join([*_unknown_keys(path, keys), no_source]))
     if "sources" in keys:
         raise RegistryError(f"{path}: sources: unknown key; did you mean [[source]]?")
     if "name" in keys:
@@ -320,14 +325,33 @@ def _described(path: Path, detail: Mapping[str, Any]) -> str:
     if detail["type"] == "extra_forbidden":
         models: dict[str, type[Frozen]] = {"source": Source, "says": Statement, "recorded": Statement}
         model = models.get(location[0], Dataset) if len(location) > 1 else Dataset
-        keys = [field.alias or name for name, field in model.model_fields.items()]
-        known = [*keys, "source"] if model is Dataset else keys
+        known = _DATASET_KEYS if model is Dataset else tuple(_keys(model))
         return f"{path}: {key}: unknown key{_did_you_mean(location[-1], known)}"
     found = "" if detail["type"] in ("missing", "value_error") else f", found {detail['input']!r}"
     if detail["type"] == "literal_error" and isinstance(detail["input"], str):
         found += _did_you_mean(detail["input"], re.findall(r"'([^']+)'", detail["ctx"]["expected"]))
     reason = detail["msg"].removeprefix("Value error, ")
     return f"{path}: {key}: {reason}{found}" if key else f"{path}: {reason}{found}"
+
+
+def _may_be_three(value: object) -> bool:
+    """Whether it can be three numbers; what a text or a table comes to is found when it is a claim."""
+    return len(value) == 3 if isinstance(value, list) else not isinstance(value, int | float)
+
+
+def _unknown_keys(path: Path, keys: Mapping[str, Any]) -> list[str]:
+    """Each in words: a table whose name has a slip (`[sorce]`) is why another one is missing."""
+    return [
+        f"{path}: {key}: unknown key{_did_you_mean(key, _DATASET_KEYS)}" for key in keys if key not in _DATASET_KEYS
+    ]
+
+
+def _keys(model: type[Frozen]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+_DATASET_KEYS = ("source", *(key for key in _keys(Dataset) if key not in ("name", "sources")))
+"""What stands in a TOML file; the two others are the file's name and `[source]`."""
 
 
 def _did_you_mean(word: str, known: tuple[str, ...] | list[str]) -> str:

@@ -181,10 +181,14 @@ def _first_error(result: dg.ExecuteInProcessResult) -> str | None:
 
 
 def _in_words(error: "SerializableErrorInfo") -> str:
-    """The platform's own words where it has any for this failure, else the last cause: what a library stumbled over."""
+    """The platform's own words where it has any for this failure, else the last cause: what a library stumbled over.
+
+    The class stands before a library's words, which may say nothing without it (`KeyError: 'x'`); ours are for people.
+    """
     while error.cause is not None and not error.message.startswith(OWN_ERRORS):
         error = error.cause
-    return error.message.removeprefix(OWN_ERRORS).strip()
+    name, _, words = error.message.strip().partition(": ")
+    return words if words and name.startswith(OWN_ERRORS) else error.message.strip()
 
 
 def _said_by_an_asset(record: logging.LogRecord) -> bool:

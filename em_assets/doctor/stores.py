@@ -13,6 +13,7 @@ from em_assets.datasets import Dataset
 from em_assets.doctor.findings import Finding, mend, ok
 from em_assets.errors import RegistryError, StoreError
 from em_assets.settings import Settings, store_origin
+from em_assets.sources.manifest import MANIFEST
 from em_assets.terminal import size
 from em_assets.volumes.folders import folder_names
 from em_assets.volumes.store import committed_volumes
@@ -94,12 +95,17 @@ def _origin(known: Settings) -> Finding:
 
 
 def _datasets(known: Settings, registered: Mapping[str, Dataset]) -> Finding:
-    stored = stored_names(known)
+    stored = [name for name in stored_names(known) if _is_fetched(known, name)]
     strange = [name for name in stored if name not in registered]
     also = f"; not registered any more: {', '.join(strange)}" if strange else ""
     return ok(
         AREA, "datasets", f"{len(registered)} registered, {len(stored) - len(strange)} of them in the store{also}"
     )
+
+
+def _is_fetched(known: Settings, name: str) -> bool:
+    """Whether its manifest is there: a fetch that failed leaves a folder too. Of a bucket nothing is brought here."""
+    return ((known.remote or known.store) / "raw" / name / MANIFEST).is_file()
 
 
 def _volumes(known: Settings) -> Iterator[Finding]:

@@ -92,6 +92,19 @@ def test_wrong_usage_ends_with_2_and_words(folder: Path, arguments: str) -> None
     assert (folder / "README.md").read_text() == "mine\n"
 
 
+OF_THE_STORE = ("list", "show mine", "plan mine", "validate", "gc", "catalog", "fetch mine", "query VALUES(1)")
+
+
+@pytest.mark.parametrize("arguments", OF_THE_STORE)
+def test_a_store_that_is_a_file_ends_every_command_with_2(
+    folder: Path, arguments: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EM_ASSETS_STORE", str(folder / "stack.tif"))
+    done = run(arguments, folder)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "stack.tif: a folder expected" in done.stderr
+
+
 UNREACHABLE = ("plan closed", "tags CLOSED", "ingest CLOSED out.zarr", "add CLOSED --name other")
 
 

@@ -195,6 +195,18 @@ def test_several_sources_may_hold_a_volume_and_its_labels(settings: Settings) ->
         ('title = "t"\n[source]\nurl = "https:///x"\n', r"mine\.toml: source.*no host"),
         ('title = "t"\nformat = "tif"\n[source]\nurl = "x"\n', r"mine\.toml: format: .*did you mean 'tiff'"),
         ('title = "t"\n', r"mine\.toml: no \[source\]"),
+        (
+            'title = "t"\n[sorce]\nurl = "x"\n',
+            r"mine\.toml: sorce: unknown key; did you mean 'source'\?; .*mine\.toml: no \[source\]",
+        ),
+        (
+            'titel = "t"\nfoo = 1\n',
+            r"mine\.toml: titel: unknown key; did you mean 'title'\?; .*mine\.toml: foo: unknown key; .*no \[source\]",
+        ),
+        (
+            'title = "t"\n[source]\nurl = "x"\n[[sais]]\nfield = "f"\n',
+            r"mine\.toml: sais: unknown key; did you mean 'says'\?$",
+        ),
         ("title = \n", r"mine\.toml: no TOML"),
         ('title = "t"\n[source]\nurl = "x"\nmax_bytes = -1\n', r"mine\.toml: source\.0\.max_bytes: .*-1"),
         ('title = "t"\n[source]\nurl = "x"\nkind = "cutout"\n', r"mine\.toml: source\.0: shape_zyx"),
@@ -227,6 +239,14 @@ def test_several_sources_may_hold_a_volume_and_its_labels(settings: Settings) ->
         (
             'title = "t"\n[[source]]\nurl = "x"\n[[source]]\nurl = "r"\narchive = "idr"\nis_volume = true\n',
             r"mine\.toml: source\.1: archive: an archive's record is files without a volume",
+        ),
+        (
+            'title = "t"\n[source]\nurl = "x"\n[[says]]\nfield = "voxel_size_zyx_nm"\nvalue = [50, 8]\nat = "p"\n',
+            r"mine\.toml: says: 0\.value: voxel_size_zyx_nm needs 3 numbers \(z, y, x\), found \[50, 8\]$",
+        ),
+        (
+            'title = "t"\n[source]\nurl = "x"\n[[recorded]]\nfield = "voxel_size_zyx_nm"\nvalue = 8\nat = "p"\n',
+            r"mine\.toml: recorded: 0\.value: voxel_size_zyx_nm needs 3 numbers \(z, y, x\), found 8$",
         ),
         ('title = "t"\nlast_confirmed_live = "soon"\n[source]\nurl = "x"\n', r"mine\.toml: last_confirmed_live"),
     ],
