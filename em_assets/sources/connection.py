@@ -12,7 +12,7 @@ import ssl
 import struct
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NoReturn
@@ -91,6 +91,8 @@ class Connection:
     ----------
     socket
         To look behind the end of an answer; None while there is no connection.
+    heard_at
+        When bytes came last, by `time.monotonic`.
     """
 
     def __init__(self, url: str, verify: ssl.SSLContext) -> None:
@@ -111,10 +113,11 @@ class Connection:
         self._came = 0  # bytes of the block that have come with the last head
         self._broke_off: Exception | None = None
         self._waits_s = 0.0  # the system's limit of a wait, as it is set
-        self._is_last = False  # the server closes behind this answer
+        self._is_last = False  # the server closes behind this answer, or nobody knows where the next begins
         self._is_head_behind = False  # a HEAD has been sent behind it
         self._ahead: deque[str] = deque()  # URLs that have been asked for ahead, the oldest first
         self._patience = PATIENCE
+        self.heard_at = 0.0
         self.socket: socket.socket | None = None
 
     def ask(
@@ -223,24 +226,27 @@ class Connection:
             self.close()
         return found
 
-    def whole(self, seconds: float) -> memoryview:
-        """A body of `MOST_WHOLE_BYTES` at most; less of it where it broke off or took longer than that.
+    def whole(self, seconds: float, is_ended: Callable[[], bool]) -> memoryview:
+        """A body of `MOST_WHOLE_BYTES` at most; less where it broke off, a block took longer, or it is not wanted.
 
         The memory is `direct.aligned`, and holds until the next body.
         """
         assert self.socket is not None
-        until = time.monotonic() + seconds
         body = self.block
         got = self._given(body)
-        while self._left and (left_s := until - time.monotonic()) > 0:
-            try:
-                count = self._received(body[got : got + self._left], left_s, is_all=True)
-            except OSError:
+        while self._left:
+            end, until = min(got + BLOCK_BYTES, got + self._left), time.monotonic() + seconds
+            while got < end and (left_s := until - time.monotonic()) > 0:
+                try:
+                    count = self._received(body[got:end], left_s, is_all=True)
+                except OSError:
+                    return body[:got]
+                if not count:
+                    return body[:got]
+                got += count
+                self._left -= count
+            if got < end or is_ended():
                 break
-            if not count:
-                break
-            got += count
-            self._left -= count
         return body[:got]
 
     def head_behind(self, url: str, read_s: float) -> Head | None:
@@ -435,6 +441,13 @@ class Connection:
         TimeoutError
             None came.
         """
+        assert self.socket is not None
+        count = self._waited_for(into, wait_s, is_all=is_all)
+        if count:
+            self.heard_at = time.monotonic()
+        return count
+
+    def _waited_for(self, into: memoryview, wait_s: float, *, is_all: bool) -> int:
         assert self.socket is not None
         waits_s = math.ceil(10 * max(wait_s, LEAST_WAIT_S)) / 10
         if self._is_tls:

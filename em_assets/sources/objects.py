@@ -86,7 +86,7 @@ class Objects:
     _n_worth_another: int = 0  # files that came mostly of waiting
     _folders: set[str] = field(default_factory=set)  # that are there
     _most_ahead: int = 0  # files that are asked for on a connection before the one that is read
-    _n_in_vain: int = 0  # connections in a row that ended with questions on them
+    _n_in_vain: int = 0  # connections that ended with questions on them since an answer to one came
     _is_unnamed: bool = True  # a file that is not at its final name yet, as far as the system has such files
 
     def __post_init__(self) -> None:
@@ -202,7 +202,7 @@ class Objects:
         began_at = time.monotonic()
         fetched = self._fetched(wish, connection) if connection else None
         if fetched is None:
-            waited_s = time.monotonic() - began_at
+            waited_s = time.monotonic() - max(began_at, connection.heard_at if connection else 0.0)
             self.left.append(wish._replace(waited_s=waited_s))
             self._waited_s += waited_s
             if self._waited_s >= min(self.patience.connect_s, self.patience.read_s, self.patience.stall_s):
@@ -229,7 +229,7 @@ class Objects:
         if not _is_as_listed(head, validators, wish.remote):
             connection.close()
             return None
-        body = connection.whole(patience.stall_s)
+        body = connection.whole(patience.stall_s, self.host.is_ended)
         if len(body) != wish.remote.size_bytes:
             _keep_beginning(wish, head, body)
             connection.close()

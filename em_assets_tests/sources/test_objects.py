@@ -228,6 +228,24 @@ def test_what_is_odd_ends_with_the_right_bytes(
     assert all_right(files.fetch(job(serve(answer), tmp_path / "x")), tmp_path / "x")
 
 
+def test_a_large_one_may_take_long_as_long_as_it_comes(tmp_path: Path) -> None:
+    """Three blocks, each in half of the time that one may take; all together take longer."""
+    content = hashlib.sha256(b"x").digest() * (3 << 15)
+
+    def slowly(x: Exchange, ending: threading.Event) -> bool:
+        x.head(200, Content_Length=len(content), ETag=etag(content))
+        for at in range(0, len(content), 1 << 19):
+            ending.wait(0.06)
+            x.body(content[at : at + (1 << 19)])
+        return True
+
+    with faulty_web({"d": slowly}) as web:
+        remote = RemoteFile(path="large", url=f"{web.url}/d/large", size_bytes=len(content), validator=None)
+        (row,) = files.fetch(replace(job(web, tmp_path / "x"), remotes=(remote,)))
+    assert row.sha256 == hashlib.sha256(content).hexdigest()
+    assert [method for method, _, _ in web.asked] == ["GET", "HEAD"]
+
+
 def test_bytes_that_came_before_it_broke_off_are_not_fetched_again(
     serve: Callable[[Answer], FaultyWeb], tmp_path: Path
 ) -> None:
