@@ -239,7 +239,7 @@ def block_index(context: dg.AssetExecutionContext, platform: AnyPlatform) -> dg.
             **metadata.pictured(metadata.maps(dataset, settings)),
             "chunks": index.n_rows,
             "file": dg.MetadataValue.path(str(index.path)),
-            "volumes": metadata.markdown_table(list(index.volumes[0]) if index.volumes else [], index.volumes),
+            "volumes": metadata.statistics_table(index.volumes),
             **metadata.links(dataset, settings),
         }
     )

@@ -151,6 +151,17 @@ def markdown_table(heading: Sequence[str], rows: Sequence[Mapping[str, object]])
     return dg.MetadataValue.md("\n".join(f"| {line} |" for line in lines))
 
 
+def statistics_table(rows: Sequence[Mapping[str, object]]) -> dg.MarkdownMetadataValue:
+    """A line a volume; mean and deviation in four figures, of which a reader compares no more."""
+    rounded = [{**row, **{name: _four_figures(row[name]) for name in ("mean", "std")}} for row in rows]
+    return markdown_table(list(rounded[0]) if rounded else [], rounded)
+
+
+def _four_figures(value: object) -> object:
+    """`23460` for 23456.7: no exponent where a volume of 16 bits has its mean."""
+    return f"{float(f'{value:.4g}'):g}" if isinstance(value, float) else value
+
+
 def turned_table(rows: Sequence[Mapping[str, object]], heading: str) -> dg.MarkdownMetadataValue:
     """The same turned round: a line a field, a column a row; `heading` names the columns."""
     if not rows:

@@ -7,6 +7,7 @@ the machine's role) the libraries find out for themselves: no key is held here, 
 import errno
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -31,6 +32,9 @@ DIGEST = "sha256"
 
 REMOVED_AT_ONCE = 1000
 """S3 takes no more keys in one request."""
+
+NO_CREDENTIALS = re.compile(r"/latest/(api/token|meta-data/iam)\b|Missing (AccessKeyId|SecretAccessKey)")
+"""In an error's words: without keys the library asks the machine's metadata server for a role, and none answers."""
 
 
 class Object(NamedTuple):
@@ -242,7 +246,7 @@ class RemotePath:
         try:
             yield
         except (FileNotFoundError, exceptions.NotFoundError) as error:
-            self._refuse_bucket(error)
+            self._refuse(error)
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.url) from error
         except exceptions.AlreadyExistsError:
             raise
@@ -252,12 +256,18 @@ class RemotePath:
                 "AWS_SECRET_ACCESS_KEY, or a role of this machine"
             ) from error
         except exceptions.BaseError as error:
-            self._refuse_bucket(error)
+            self._refuse(error)
             where = f" ({self.endpoint})" if self.endpoint else ""
             reason = str(error).split("\n", 1)[0]
             raise SourceUnreachableError(f"{self.url}{where}: no answer, a later try may succeed: {reason}") from error
 
-    def _refuse_bucket(self, error: Exception) -> None:
+    def _refuse(self, error: Exception) -> None:
+        """Say what the user can mend; its words are all that tells it from other errors."""
+        if NO_CREDENTIALS.search(str(error)):
+            raise StoreError(
+                f"{self.url}: no credentials found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and "
+                "AWS_SESSION_TOKEN with temporary ones), or give this machine a role"
+            ) from error
         if "NoSuchBucket" in str(error):  # a listing's has no class of its own
             raise StoreError(f"{SCHEME}{self.bucket}: no such bucket; make it first, or name another") from error
 

@@ -82,6 +82,14 @@ def test_every_partition_shows_a_picture_counts_and_links(pages: dict[str, Shown
     assert len(places) > 1 or name in ("source", "raw_bytes", "export")  # where in the store it lies
 
 
+def test_mean_and_deviation_are_shown_in_four_figures(pages: dict[str, Shown]) -> None:
+    heading, _, *rows = str(pages["block_index"]["volumes"].value).splitlines()
+    names = [name.strip() for name in heading.strip("|").split("|")]
+    shown = [dict(zip(names, [cell.strip() for cell in row.strip("|").split("|")], strict=True)) for row in rows]
+    assert shown
+    assert [row[name] for row in shown for name in ("mean", "std") if len(row[name].replace(".", "")) > 4] == []
+
+
 def test_what_is_not_written_yet_is_drawn_from_its_raw_files(pages: dict[str, Shown]) -> None:
     raw, volume = (Image.open(BytesIO(pictures_of(pages[name])["preview_em"])) for name in ("raw_files", "volume"))
     assert raw.size[0] == 256  # one slice; the volume has three planes

@@ -78,6 +78,23 @@ def test_a_server_that_does_not_answer_may_be_asked_again(s3_environment: dict[s
         gone.look()
 
 
+@pytest.mark.parametrize("left", [(), ("AWS_ACCESS_KEY_ID",), ("AWS_SECRET_ACCESS_KEY",)], ids=str)
+def test_that_there_are_no_credentials_is_said_and_what_to_set(
+    s3_environment: dict[str, str],
+    new_bucket: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
+    left: tuple[str, ...],
+) -> None:
+    """The library asks the machine for its role then, and its words are of `PUT http://169.254.169.254/…`."""
+    for name in {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}.difference(left):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9")  # a machine without a role
+    with pytest.raises(StoreError, match=r"a: no credentials found; .*AWS_ACCESS_KEY_ID and AWS_SECRET_") as refused:
+        remote_path(f"{new_bucket()}/a", s3_environment).look()
+    assert "http:" not in str(refused.value)
+    assert "a-secret-key" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     "url", ["s3://", "gs://bucket/a", "s3://bucket/a//b", "s3://bucket/../a", "s3://me:key@bucket"]
 )
