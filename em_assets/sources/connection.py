@@ -6,20 +6,20 @@ and servers behind a proxy, are `UnusualError`, and `web` asks `requests` for th
 """
 
 import math
-import re
 import socket
 import ssl
 import struct
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NoReturn
 from urllib.parse import quote, urlsplit
 
 from em_assets.errors import SourceUnreachableError
-from em_assets.sources.answers import MOST_DIGITS, has_more, length_in
+from em_assets.sources.answers import has_more
+from em_assets.sources.http_heads import GarbledError, Head, NoAnswerError, UnusualError, length_of, parsed
+from em_assets.sources.origins import after_server
 from em_assets.sources.wire import BLOCK_BYTES, LATER, LEAST_WAIT_S, PATIENCE, Patience
 from em_assets.volumes.direct import aligned
 
@@ -35,53 +35,6 @@ GATHER_S = 0.5
 
 _ANSWER = b"HTTP/1."
 _SAFE = "!$%&'()*+,/:;=?@[]~"
-_SERVER = re.compile("[^:/?#]+://[^/?#]*")
-
-
-class UnusualError(Exception):
-    """An answer that is no plain file: `requests` is to be asked."""
-
-
-class NoAnswerError(SourceUnreachableError):
-    """No connection, or none that answers."""
-
-
-class GarbledError(SourceUnreachableError):
-    """What came in place of an answer is none: perhaps more of the file before."""
-
-
-class Headers(dict[str, str]):
-    """Headers by name, whatever its case; values of one name are joined by commas (RFC 9110, 5.3)."""
-
-    def __getitem__(self, name: str) -> str:
-        return super().__getitem__(name.lower())
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and super().__contains__(name.lower())
-
-    def get(self, name: str, default: str = "") -> str:  # type: ignore[override]
-        """Value of a header; nothing where it is not there."""
-        return dict.get(self, name.lower(), default)
-
-
-@dataclass(frozen=True)
-class Head:
-    """Status and headers of an answer, as `requests.Response` names them too."""
-
-    url: str
-    status_code: int
-    reason: str
-    headers: Headers
-
-    @property
-    def ok(self) -> bool:
-        """Whether it is no error."""
-        return self.status_code < 400
-
-    @property
-    def is_last(self) -> bool:
-        """Whether the server says that it closes behind this answer."""
-        return self.headers.get("Connection").lower() == "close"
 
 
 class Connection:
@@ -152,7 +105,7 @@ class Connection:
                 self._fail(url, error)
             head = self._once_more(request, url, patience)  # it was closed while nobody used it
         self._patience = patience
-        self._left = 0 if method == "HEAD" else _length(head)
+        self._left = 0 if method == "HEAD" else length_of(head)
         self._is_head_behind = is_looked_at_again and not self._is_last
         return head
 
@@ -195,7 +148,7 @@ class Connection:
             return None
         self._end = self._came
         self._patience = patience
-        self._left = _length(head)
+        self._left = length_of(head)
         self._is_head_behind = not self._is_last
         return head
 
@@ -394,7 +347,7 @@ class Connection:
             if not count:
                 raise NoAnswerError("the connection was closed without an answer")
             got += count
-        head = _parsed(url, bytes(memoryview(block)[:end]))
+        head = parsed(url, bytes(memoryview(block)[:end]))
         self._came = got
         self._is_last = block.startswith(b"HTTP/1.0") or head.is_last
         return head, end + 4
@@ -480,36 +433,5 @@ def verification(authorities: str) -> ssl.SSLContext:
 
 def _target(url: str) -> str:
     """What is asked for at the server: path and query."""
-    found = _SERVER.sub("", url, count=1).partition("#")[0]
+    found = after_server(url).partition("#")[0]
     return quote(found if found.startswith("/") else f"/{found}", safe=_SAFE)
-
-
-@lru_cache(maxsize=64)  # the HEAD behind a file is answered as its GET was, word for word
-def _parsed(url: str, head: bytes) -> Head:
-    first, *lines = head.decode("latin-1").split("\r\n")
-    version, _, rest = first.partition(" ")
-    status, _, reason = rest.partition(" ")
-    if not status.isdecimal() or len(status) != 3:
-        raise GarbledError(f"{url}: HTTP/1.1 and a status expected, found {first[:40]!r}")
-    found: dict[str, str] = {}
-    for line in lines:
-        name, colon, value = line.partition(":")
-        if not colon or name != name.strip():
-            raise UnusualError(f"a header {line[:40]!r}")
-        key = name.lower()
-        found[key] = f"{found[key]}, {value.strip()}" if key in found else value.strip()
-    headers = Headers(found)
-    if version not in ("HTTP/1.0", "HTTP/1.1") or status.startswith("1"):
-        raise UnusualError(f"{version} {status}")
-    return Head(url, int(status), reason, headers)
-
-
-def _length(head: Head) -> int:
-    length = length_in(head.headers)
-    if head.status_code in (204, 304):
-        return 0
-    if "Transfer-Encoding" in head.headers or not (length.isascii() and length.isdecimal()):
-        raise UnusualError("a body without a length")
-    if len(length) > MOST_DIGITS:
-        raise UnusualError(f"a length of {len(length)} digits")
-    return int(length)

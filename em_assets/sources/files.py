@@ -211,7 +211,7 @@ class _Fetching:
             raise _EndedError
         try:
             return self._carefully(wish)
-        except BaseException:
+        except Exception:
             self.ended.set()
             raise
 

@@ -4,10 +4,9 @@ ftplib takes "226 transfer complete" after half a file for success, so the calle
 """
 
 import ftplib
-import re
 import socket
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain, islice, repeat
@@ -15,6 +14,7 @@ from threading import get_ident
 from urllib.parse import unquote, urlsplit
 
 from em_assets.errors import SourceError, SourceMissingError, SourceUnreachableError
+from em_assets.sources.ftp_lines import LINK, read_lines
 from em_assets.sources.globs import Wanted
 from em_assets.sources.origins import Location
 from em_assets.sources.paths import refuse_circle
@@ -26,22 +26,6 @@ MOST_FOLDERS = 100_000
 
 IN_A_ROW = 32
 """Questions that a server without MLSD is sent before it has answered the first."""
-
-_LINK = "os.unix=s"
-"""A link's type in RFC 3659 is `OS.unix=slink:target`; some say symlink."""
-
-_KINDS = {"-": "file", "d": "dir", "l": _LINK}
-_UNIX_LINE = re.compile(
-    r"(?P<kind>[-dlbcps])\S{9,}\s+\d+\s+\S.*?\s(?P<size>\d+)\s+(?:\S+\s+\S+|\d{4}-\d\d-\d\d)\s+"
-    r"(?:\d{1,2}:\d\d(?::\d\d)?|\d{4})\s+(?P<name>.+)",
-    re.ASCII,
-)
-_DOS_LINE = re.compile(
-    r"\d{2,4}[-/.]\d\d[-/.]\d{2,4}\s+\d{1,2}:\d\d\s*(?:[ap]m)?\s+(?:(?P<kind><\w+>)|(?P<size>[\d.,]+))\s+(?P<name>.+)",
-    re.ASCII | re.IGNORECASE,
-)
-_TOTAL_LINE = re.compile(r"(?:\S+\s+\d+)?\s*")
-"""`total 12`, in any language."""
 
 PASSING_ERRORS: tuple[type[Exception], ...] = (
     ftplib.error_temp,
@@ -233,7 +217,8 @@ def _connected(location: Location, patience: Patience) -> Iterator[tuple[_FTP, s
     ftp = kept.pop(key, None) if kept is not None else None
     if not isinstance(ftp, _FTP) or not ftp.goes_on(patience):
         ftp = _FTP(patience)
-    try:
+    with ExitStack() as ending:
+        ending.callback(ftp.close)
         with _named_errors(location.url):
             if ftp.sock is None:
                 ftp.connect(parts.hostname or "", parts.port or ftplib.FTP_PORT)
@@ -243,14 +228,11 @@ def _connected(location: Location, patience: Patience) -> Iterator[tuple[_FTP, s
             yield ftp, unquote(parts.path)
         if ftp.is_idle and kept is not None:
             kept[key] = ftp
+            ending.pop_all()
             return
         with suppress(*WHATEVER):  # a politeness: what was asked for has arrived
             if ftp.sock is not None:
                 ftp.quit()
-    except BaseException:
-        ftp.close()
-        raise
-    ftp.close()
 
 
 @contextmanager
@@ -319,7 +301,7 @@ def _listed(ftp: _FTP, folder: str, patience: Patience) -> list[tuple[str, dict[
 
 def _is_file_or_folder(ftp: ftplib.FTP, path: str, facts: dict[str, str]) -> bool:
     kind = facts.get("type", "").lower()
-    if kind.startswith(_LINK) and _size(ftp, path) is not None:
+    if kind.startswith(LINK) and _size(ftp, path) is not None:
         kind = "file"
         facts.pop("size", None)  # perhaps the link's own
     facts["type"] = kind
@@ -345,19 +327,7 @@ def _listed_by_name(ftp: ftplib.FTP, folder: str) -> list[tuple[str, dict[str, s
     lines: list[str] = []
     ftp.retrlines(f"LIST {folder}", lines.append)
     ftp.voidcmd("TYPE I")  # retrlines has switched to text
-    found = []
-    for line in lines:
-        unix, dos = _UNIX_LINE.fullmatch(line), _DOS_LINE.fullmatch(line)
-        if unix and unix["name"] not in (".", ".."):
-            kind, name = _KINDS.get(unix["kind"], "other"), unix["name"]
-            is_link = kind == _LINK
-            found.append((name.partition(" -> ")[0] if is_link else name, {"type": kind, "listed": unix["size"]}))
-        elif dos and dos["name"] not in (".", ".."):
-            kind = "file" if dos["size"] else "dir" if dos["kind"].lower() == "<dir>" else _LINK
-            found.append((dos["name"], {"type": kind, "listed": re.sub("[.,]", "", dos["size"] or "")}))
-        elif not (unix or dos or _TOTAL_LINE.fullmatch(line)):
-            raise SourceError(f"{folder}: LIST says {line!r}, which is no line of Unix or DOS; ask for it over HTTPS")
-    return found
+    return read_lines(folder, lines)
 
 
 def _size(ftp: ftplib.FTP, path: str) -> int | None:

@@ -26,8 +26,9 @@ from em_assets.model import RemoteFile
 from em_assets.sources import unnamed
 from em_assets.sources.answers import Answer, asking, resume_with, validators_of
 from em_assets.sources.checksums import algorithm_of, declared, new_digest
-from em_assets.sources.connection import MOST_WHOLE_BYTES, Connection, GarbledError, Head, UnusualError
+from em_assets.sources.connection import MOST_WHOLE_BYTES, Connection
 from em_assets.sources.hosts import Host
+from em_assets.sources.http_heads import GarbledError, Head, UnusualError
 from em_assets.sources.origins import Location, Origin
 from em_assets.sources.partial import Partial, partial_path, unwritable
 from em_assets.sources.protocols import ask_ranged

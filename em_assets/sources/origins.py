@@ -84,6 +84,12 @@ def url_server(url: str) -> str:
     return f"{found[1].lower()}://{found[2]}" if found else "file://"
 
 
+def after_server(url: str) -> str:
+    """What stands behind a URL's server: path, query and fragment."""
+    found = _SERVER.match(url)
+    return url[found.end() :] if found else url
+
+
 def locate(url: str, origin: Origin) -> Location:
     """Where a canonical URL is asked under an origin.
 

@@ -18,8 +18,9 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 from em_assets.errors import IncompleteError, SourceError, SourceUnreachableError
 from em_assets.sources.answers import Answer, asking, refuse_surplus, resume_with, size_of, span, validators_of
 from em_assets.sources.checksums import declared
-from em_assets.sources.connection import Connection, GarbledError, Head, UnusualError
+from em_assets.sources.connection import Connection
 from em_assets.sources.globs import Wanted
+from em_assets.sources.http_heads import GarbledError, Head, UnusualError
 from em_assets.sources.index_pages import folder_at, is_below, links_below, links_in, text_of
 from em_assets.sources.origins import Location, url_server
 from em_assets.sources.paths import refuse_circle

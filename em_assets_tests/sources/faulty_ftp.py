@@ -25,7 +25,13 @@ CUTS = ("closed_and_called_complete", "aborted", "dropped", "silent")
 @contextmanager
 def faulty_ftp(root: Path, fault: str) -> Iterator[str]:
     """A running server for `root`; its URL."""
-    loop, server = _server(root, fault)
+    with running(*_server(root, fault)) as url:
+        yield url
+
+
+@contextmanager
+def running(loop: Any, server: Any) -> Iterator[str]:
+    """Run a server of pyftpdlib in a thread; its URL."""
     ending = Event()
 
     def serve() -> None:

@@ -4,10 +4,10 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from threading import Event, Thread
 from typing import Any
 
 import pytest
+from faulty_ftp import running
 
 from em_assets.errors import SourceError, SourceUnreachableError
 from em_assets.model import Source
@@ -76,21 +76,9 @@ def _serving(root: Path, refused: dict[str, str], style: str | None, masquerade:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         Handler.authorizer.add_anonymous(str(root))
-    loop, ending = IOLoop(), Event()
-    server = FTPServer(("127.0.0.1", 0), Handler, ioloop=loop)
-
-    def serve() -> None:
-        while not ending.is_set():
-            loop.loop(timeout=0.02, blocking=False)
-        loop.close()
-
-    thread = Thread(target=serve, daemon=True)
-    thread.start()
-    try:
-        yield f"ftp://127.0.0.1:{server.address[1]}/"
-    finally:
-        ending.set()
-        thread.join()
+    loop = IOLoop()
+    with running(loop, FTPServer(("127.0.0.1", 0), Handler, ioloop=loop)) as url:
+        yield f"{url}/"
 
 
 @pytest.fixture
